@@ -1,0 +1,164 @@
+//! The validated meaning of a configuration file: what every module of the shell and the core is
+//! started from. Nothing here is optional by accident: defaults are already filled in.
+
+use crate::flow::{ListenerId, Transport};
+use crate::routing::Route;
+use crate::snapshot::EdgeSettings;
+use crate::trunk::Trunk;
+use smallvec::SmallVec;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A whole configuration, settled.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where it was read.
+    pub path: PathBuf,
+    /// Settings of the element itself, for the core.
+    pub edge: EdgeSettings,
+    /// Number of worker threads, at least 1.
+    pub workers: u16,
+    /// What to listen on; [`ListenerId`] is the index.
+    pub listeners: Vec<ListenerSettings>,
+    /// The TLS identities by name.
+    pub identities: BTreeMap<String, IdentityFiles>,
+    /// The trunks; [`TrunkId`](crate::flow::TrunkId) is the index.
+    pub trunks: Vec<TrunkSettings>,
+    /// First match wins.
+    pub routes: Vec<Route>,
+    /// The directory's CSV file; `None`: an empty directory.
+    pub directory: Option<PathBuf>,
+    /// Call records; `None`: none are written.
+    pub records: Option<RecordSettings>,
+    /// Where `/metrics`, `/healthz` and `/readyz` listen; `None`: nowhere. Loopback only.
+    pub http: Option<SocketAddr>,
+    /// The local socket of `tandem status`, `calls` and `drain`.
+    pub admin_socket: PathBuf,
+    /// Names answered from here instead of DNS: lower-case name to addresses (labs).
+    pub hosts: BTreeMap<String, SmallVec<[std::net::IpAddr; 4]>>,
+    /// DNS servers; empty: those of the system.
+    pub name_servers: Vec<SocketAddr>,
+    /// How logs are written.
+    pub log: LogSettings,
+    /// How long a drain waits for calls to end by themselves.
+    pub drain_timeout: Duration,
+    /// How long connections made with an old identity may live on (TDR-14).
+    pub recycle_timeout: Duration,
+    /// Bounds of connections.
+    pub connections: ConnectionSettings,
+}
+
+/// One listener.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ListenerSettings {
+    /// Its index.
+    pub id: ListenerId,
+    /// What it speaks.
+    pub transport: Transport,
+    /// Where it binds.
+    pub bind: SocketAddr,
+    /// Host and port that peers see, where NAT is in front.
+    pub advertise: Option<(String, u16)>,
+}
+
+/// The files of a TLS identity.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct IdentityFiles {
+    /// PEM: leaf, then intermediates (TDR-6).
+    pub certificate: PathBuf,
+    /// PEM: the private key.
+    pub key: PathBuf,
+}
+
+/// A trunk and the TLS policy of its connections.
+#[derive(Clone, Debug)]
+pub struct TrunkSettings {
+    /// What the core knows.
+    pub trunk: Arc<Trunk>,
+    /// `None` unless the trunk's transport is TLS.
+    pub tls: Option<TlsPolicy>,
+    /// A fixed next hop instead of the trunk's hosts (GEN-6); already among `trunk.hosts`.
+    pub next_hop: Option<String>,
+}
+
+/// How TLS is spoken with a trunk.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TlsPolicy {
+    /// Name of the identity presented in both roles (TDR-5).
+    pub identity: String,
+    /// Whether its clients have to prove a certificate (TDR: yes; GEN-29: no).
+    pub mutual: bool,
+    /// Whose signature is trusted.
+    pub trust: Trust,
+    /// Lowest version spoken.
+    pub min_version: TlsVersion,
+    /// Highest version spoken (GEN-28: 1.2).
+    pub max_version: TlsVersion,
+}
+
+/// Where trust comes from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Trust {
+    /// The system's root store.
+    System,
+    /// Only the certificates in these PEM files.
+    Files(Vec<PathBuf>),
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum TlsVersion {
+    /// RFC 5246
+    V1_2,
+    /// RFC 8446
+    V1_3,
+}
+
+/// Where call records go.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RecordSettings {
+    /// The JSON Lines file; made with mode 0600.
+    pub path: PathBuf,
+    /// Whether numbers stand whole or as pseudonyms.
+    pub numbers: RecordNumbers,
+}
+
+/// How call records show numbers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum RecordNumbers {
+    /// As they are.
+    Full,
+    /// As a keyed hash, equal for equal numbers within one process.
+    Pseudonym,
+}
+
+/// How logs are written.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LogSettings {
+    /// JSON objects instead of text.
+    pub json: bool,
+    /// A filter such as `info,tandem::transport=debug`.
+    pub filter: String,
+}
+
+/// Bounds of connections.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ConnectionSettings {
+    /// How long a TCP connect may take (TDR-125: 2 to 3 s).
+    pub connect_timeout: Duration,
+    /// How long a TLS handshake may take.
+    pub handshake_timeout: Duration,
+    /// The most handshakes under way at once in a worker.
+    pub max_handshakes: usize,
+    /// The most connections of a worker.
+    pub max_connections: usize,
+    /// The most octets waiting to be written on one connection; above it the peer is too slow and is cut.
+    pub write_queue: usize,
+    /// Interval of double-CRLF keep-alives on connections that we opened (RFC 5626 §4.4.1).
+    pub keepalive: Duration,
+    /// How long a connection may be silent before it is closed.
+    pub idle_timeout: Duration,
+}

@@ -1,0 +1,38 @@
+//! Tandem: the edge SBC between the Genesys Cloud BYOC trunk and Microsoft Teams Direct Routing.
+//!
+//! A call is two legs, each a dialog of ours. Everything that decides is one state machine, [`edge`],
+//! that knows no socket, clock, task or lock; the shell around it brings octets and time in and takes
+//! octets and events out. From the top floor down, a module uses only floors beneath its own:
+//!
+//! | floor | modules |
+//! |---|---|
+//! | shell | `cli`, `twin`, `process`, `worker`, `http`, `config`, `transport` |
+//! | core | [`edge`], [`call`], [`normalize`], [`routing`], [`snapshot`], [`directory`], [`transaction`] |
+//! | vocabulary | [`io`], [`event`], [`trunk`], [`number`], [`identifier`], [`timer`], [`flow`], [`pii`], [`sip`] |
+//!
+//! The feature `shell` (default) builds everything; without it the core alone is built.
+
+#![forbid(unsafe_code)]
+
+pub mod directory;
+pub mod event;
+pub mod flow;
+pub mod io;
+pub mod pii;
+pub mod routing;
+pub mod sip;
+pub mod snapshot;
+pub mod trunk;
+
+pub mod call;
+pub mod normalize;
+pub mod transaction;
+
+#[cfg(feature = "shell")]
+pub mod cli;
+#[cfg(feature = "shell")]
+pub mod config;
+#[cfg(feature = "shell")]
+pub mod transport;
+#[cfg(feature = "shell")]
+pub mod twin;

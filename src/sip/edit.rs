@@ -1,0 +1,271 @@
+//! What leaves: edits against the octets of a message, or a message from nothing, in one pass.
+//!
+//! A relayed message is its octets with a list of [`Edits`]; a message of our own is a [`Draft`].
+//! Both end in one buffer with a Content-Length that is always ours. Strict out: full header names,
+//! one blank after the colon, nothing that could end a line early (a value with CR or LF is cut there).
+
+use super::{Message, Method, Name};
+use bytes::{BufMut, Bytes, BytesMut};
+use bytestring::ByteString;
+use smallvec::SmallVec;
+
+/// A header field by name: one the core knows, or an extension's.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Field {
+    /// A known name; written in its canonical spelling.
+    Known(Name),
+    /// Any other; written as it stands, compared without case.
+    Extension(ByteString),
+}
+
+impl From<Name> for Field {
+    fn from(name: Name) -> Self {
+        Self::Known(name)
+    }
+}
+
+impl From<&str> for Field {
+    fn from(text: &str) -> Self {
+        match Name::of(text) {
+            Name::Other => Self::Extension(ByteString::from(text)),
+            name => Self::Known(name),
+        }
+    }
+}
+
+impl Field {
+    /// The name as it is written.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Known(name) => name.as_str(),
+            Self::Extension(text) => text,
+        }
+    }
+
+    fn is(&self, name: Name, text: &str) -> bool {
+        match self {
+            Self::Known(known) => *known == name,
+            Self::Extension(own) => name == Name::Other && own.eq_ignore_ascii_case(text),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Edit {
+    /// All lines go.
+    Remove(Field),
+    /// The first line gets this value, further ones go; without a line it is added.
+    Set(Field, ByteString),
+    /// A line is added behind all others.
+    Add(Field, ByteString),
+}
+
+/// A list of differences between a message that came and the one that leaves. Later edits of the same
+/// field win over earlier [`set`](Self::set) and [`remove`](Self::remove); additions add up.
+#[derive(Clone, Debug, Default)]
+pub struct Edits {
+    start: Option<ByteString>,
+    edits: SmallVec<[Edit; 16]>,
+    body: Option<Bytes>,
+}
+
+impl Edits {
+    /// No difference.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The start line becomes `METHOD uri SIP/2.0`.
+    pub fn request_line(&mut self, method: &Method, uri: &str) -> &mut Self {
+        self.start = Some(ByteString::from(format!("{method} {} SIP/2.0", one_line(uri))));
+        self
+    }
+
+    /// The start line becomes `SIP/2.0 status reason`.
+    pub fn status_line(&mut self, status: u16, reason: &str) -> &mut Self {
+        self.start = Some(ByteString::from(format!("SIP/2.0 {status} {}", one_line(reason))));
+        self
+    }
+
+    /// All lines of `field` become the one value; where there is none it is added.
+    pub fn set(&mut self, field: impl Into<Field>, value: impl Into<ByteString>) -> &mut Self {
+        let field = field.into();
+        self.forget(&field);
+        self.edits.push(Edit::Set(field, value.into()));
+        self
+    }
+
+    /// All lines of `field` go.
+    pub fn remove(&mut self, field: impl Into<Field>) -> &mut Self {
+        let field = field.into();
+        self.forget(&field);
+        self.edits.push(Edit::Remove(field));
+        self
+    }
+
+    /// One more line of `field`, behind all others.
+    pub fn add(&mut self, field: impl Into<Field>, value: impl Into<ByteString>) -> &mut Self {
+        self.edits.push(Edit::Add(field.into(), value.into()));
+        self
+    }
+
+    /// The body becomes `body`; the Content-Type is the caller's business.
+    pub fn body(&mut self, body: Bytes) -> &mut Self {
+        self.body = Some(body);
+        self
+    }
+
+    fn forget(&mut self, field: &Field) {
+        self.edits.retain(|edit| !matches!(edit, Edit::Set(other, _) | Edit::Remove(other) if other == field));
+    }
+
+    /// What to write for a line: `None` copies it.
+    fn of(&self, name: Name, text: &str) -> Option<(usize, &Edit)> {
+        self.edits.iter().enumerate().find(|(_, edit)| match edit {
+            Edit::Remove(field) | Edit::Set(field, _) => field.is(name, text),
+            Edit::Add(..) => false,
+        })
+    }
+
+    /// `message` with these edits, in one pass. Content-Length is written last and is right.
+    pub fn write(&self, message: &Message) -> Bytes {
+        let original = message.octets();
+        let body = self.body.clone().unwrap_or_else(|| message.body());
+        let mut out = BytesMut::with_capacity(original.len() + 256 + body.len());
+        match &self.start {
+            Some(start) => put_line(&mut out, start, None),
+            None => out.put_slice(message.start_line()),
+        }
+        let mut done: SmallVec<[usize; 16]> = SmallVec::new();
+        for line in message.lines() {
+            if line.name == Name::ContentLength {
+                continue;
+            }
+            match self.of(line.name, line.text) {
+                None => out.put_slice(line.octets),
+                Some((at, Edit::Set(field, value))) if !done.contains(&at) => {
+                    done.push(at);
+                    put_line(&mut out, field.as_str(), Some(value));
+                }
+                Some(_) => {}
+            }
+        }
+        for (at, edit) in self.edits.iter().enumerate() {
+            match edit {
+                Edit::Set(field, value) if !done.contains(&at) => put_line(&mut out, field.as_str(), Some(value)),
+                Edit::Add(field, value) => put_line(&mut out, field.as_str(), Some(value)),
+                Edit::Set(..) | Edit::Remove(_) => {}
+            }
+        }
+        finish(out, &body)
+    }
+}
+
+/// A message written from nothing, line by line.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    out: BytesMut,
+    body: Bytes,
+}
+
+impl Draft {
+    /// Begins a request.
+    pub fn request(method: &Method, uri: &str) -> Self {
+        let mut draft = Self { out: BytesMut::with_capacity(1024), body: Bytes::new() };
+        for part in [method.as_str(), " ", one_line(uri), " SIP/2.0\r\n"] {
+            draft.out.put_slice(part.as_bytes());
+        }
+        draft
+    }
+
+    /// Begins a response of our own to `request`: Vias, From, To, Call-ID, CSeq and, for a response
+    /// that can make a dialog, Record-Route are copied unaltered (RFC 3261 §8.2.6.2, §12.1.1, GEN-38, 39).
+    ///
+    /// `to_tag` is put on To when it has none and the status is not 100. `source` is where the request
+    /// came from when the top Via has to say so (§18.2.1, RFC 3581): see
+    /// [`Via::received_from`](super::Via::received_from).
+    pub fn response(request: &Message, status: u16, reason: &str, to_tag: &str, top_via: Option<&str>) -> Self {
+        let mut draft = Self { out: BytesMut::with_capacity(1024), body: Bytes::new() };
+        draft.out.put_slice(b"SIP/2.0 ");
+        draft.out.put_slice(itoa::Buffer::new().format(status).as_bytes());
+        draft.out.put_u8(b' ');
+        draft.out.put_slice(one_line(reason).as_bytes());
+        draft.out.put_slice(b"\r\n");
+        let dialog = (101..300).contains(&status);
+        let mut first_via = true;
+        for line in request.lines() {
+            match line.name {
+                Name::Via => match top_via.filter(|_| std::mem::take(&mut first_via)) {
+                    Some(via) => draft.put(Name::Via, via),
+                    None => {
+                        first_via = false;
+                        draft.put(Name::Via, line.value)
+                    }
+                },
+                Name::RecordRoute if dialog => draft.put(line.name, line.value),
+                Name::From | Name::CallId | Name::CSeq => draft.put(line.name, line.value),
+                Name::To if status > 100 && !to_tag.is_empty() && super::tag(line.value).is_none() => {
+                    draft.put_parts(Name::To, &[line.value, ";tag=", to_tag])
+                }
+                Name::To => draft.put(Name::To, line.value),
+                _ => &mut draft,
+            };
+        }
+        draft
+    }
+
+    /// One header field line.
+    pub fn put(&mut self, field: impl Into<Field>, value: &str) -> &mut Self {
+        self.put_parts(field, &[value])
+    }
+
+    /// One header field line whose value is these parts, one behind the other.
+    pub fn put_parts(&mut self, field: impl Into<Field>, parts: &[&str]) -> &mut Self {
+        self.out.put_slice(field.into().as_str().as_bytes());
+        self.out.put_slice(b": ");
+        for part in parts {
+            self.out.put_slice(one_line(part).as_bytes());
+        }
+        self.out.put_slice(b"\r\n");
+        self
+    }
+
+    /// One header field line with a number.
+    pub fn put_number(&mut self, field: impl Into<Field>, number: u32) -> &mut Self {
+        self.put(field, itoa::Buffer::new().format(number))
+    }
+
+    /// The body with its Content-Type.
+    pub fn body(&mut self, content_type: &str, body: Bytes) -> &mut Self {
+        self.body = body;
+        self.put(Name::ContentType, content_type)
+    }
+
+    /// The octets, with Content-Length.
+    pub fn finish(self) -> Bytes {
+        finish(self.out, &self.body)
+    }
+}
+
+fn finish(mut out: BytesMut, body: &[u8]) -> Bytes {
+    out.put_slice(b"Content-Length: ");
+    out.put_slice(itoa::Buffer::new().format(body.len()).as_bytes());
+    out.put_slice(b"\r\n\r\n");
+    out.put_slice(body);
+    out.freeze()
+}
+
+/// `text`, or `text: value`, with its CRLF.
+fn put_line(out: &mut BytesMut, text: &str, value: Option<&str>) {
+    out.put_slice(text.as_bytes());
+    if let Some(value) = value {
+        out.put_slice(b": ");
+        out.put_slice(one_line(value).as_bytes());
+    }
+    out.put_slice(b"\r\n");
+}
+
+/// `text` up to the first CR or LF: no value of ours may end a line early.
+fn one_line(text: &str) -> &str {
+    memchr::memchr2(b'\r', b'\n', text.as_bytes()).map_or(text, |end| &text[..end])
+}

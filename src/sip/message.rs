@@ -1,0 +1,490 @@
+//! One SIP message over the octets it came in (RFC 3261 §7).
+//!
+//! [`Message::parse`] finds every header field line, names it and bounds its value, checks what no
+//! element can do without (§8.1.1), and copies nothing. Values are decoded when somebody asks, by the
+//! types of the sibling modules. The octets are never changed: [`Edits`](super::Edits) says how what
+//! leaves differs from what came.
+//!
+//! Lenient in: folded lines read as one line, octets that are not UTF-8 read as `?`, blanks around
+//! colons do not matter, the header names may have any case or their compact form. The octets
+//! themselves still pass as they are.
+
+use super::framing::{MAX_HEAD, MAX_MESSAGE};
+use super::{Method, Name};
+use bytes::Bytes;
+use bytestring::ByteString;
+use smallvec::SmallVec;
+use std::ops::Range;
+
+/// The most header field lines accepted in one message.
+pub const MAX_LINES: usize = 512;
+
+/// Why octets are not a SIP message that can be acted on; one variant per rule broken.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
+pub enum Malformed {
+    /// Not `Method SP Request-URI SP SIP-Version` or `SIP-Version SP Status-Code SP Reason-Phrase` (§7.1, §7.2).
+    #[error("start line malformed")]
+    StartLine,
+    /// A SIP version other than 2.0 (§21.5.7).
+    #[error("SIP version not supported")]
+    Version,
+    /// No empty line ends the header section (§7).
+    #[error("header section without end")]
+    NoEnd,
+    /// A line without a colon, or with a name that is not a token (§7.3.1).
+    #[error("header field line malformed")]
+    HeaderLine,
+    /// A bare CR or LF, or a NUL, within the header section (§7.3.1).
+    #[error("control character in header section")]
+    ControlCharacter,
+    /// More than [`MAX_LINES`] lines, or a head or message above the limits of framing.
+    #[error("message too large")]
+    TooLarge,
+    /// A field that every message has is missing (§8.1.1).
+    #[error("{} missing", .0.as_str())]
+    Missing(Name),
+    /// A field that stands once stands twice (§7.3.1).
+    #[error("{} repeated", .0.as_str())]
+    Repeated(Name),
+    /// CSeq is not a number below 2³² and a method (§20.16).
+    #[error("CSeq malformed")]
+    CSeq,
+    /// CSeq names another method than the start line (§8.1.1.5).
+    #[error("CSeq method differs from request method")]
+    CSeqMethod,
+    /// Content-Length is not a number (§20.14).
+    #[error("Content-Length malformed")]
+    ContentLength,
+    /// A datagram ends before its Content-Length (§18.3).
+    #[error("body shorter than Content-Length")]
+    Truncated,
+}
+
+impl Malformed {
+    /// The status of the response to a request with this fault (§21.4.1, §21.4.24, §21.5.6).
+    pub fn status(self) -> u16 {
+        match self {
+            Self::Version => 505,
+            Self::TooLarge => 513,
+            Self::StartLine
+            | Self::NoEnd
+            | Self::HeaderLine
+            | Self::ControlCharacter
+            | Self::Missing(_)
+            | Self::Repeated(_)
+            | Self::CSeq
+            | Self::CSeqMethod
+            | Self::ContentLength
+            | Self::Truncated => 400,
+        }
+    }
+}
+
+/// Octets that are refused, and what of them can still be read.
+#[derive(Clone, Debug)]
+pub struct Rejected {
+    /// The first rule broken.
+    pub fault: Malformed,
+    /// The message as far as it could be indexed, from which a response can be made. `None` where
+    /// not even start line and header lines could be told apart, and for responses.
+    pub request: Option<Box<Message>>,
+}
+
+/// Positions within the octets of a message.
+#[derive(Clone, Copy, Debug, Default)]
+struct Span {
+    start: u16,
+    end: u16,
+}
+
+impl Span {
+    fn range(self) -> Range<usize> {
+        usize::from(self.start)..usize::from(self.end)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    name: Name,
+    text: Span,
+    value: Span,
+    /// After the CRLF that ends the line.
+    end: u16,
+}
+
+#[derive(Clone, Debug)]
+enum Start {
+    Request { method: Method, uri: Span },
+    Response { status: u16, reason: Span },
+}
+
+/// The CSeq header field (RFC 3261 §20.16).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CSeq {
+    /// The sequence number.
+    pub number: u32,
+    /// The method; in a response the method of its request.
+    pub method: Method,
+}
+
+/// One header field line as it stands.
+#[derive(Clone, Copy, Debug)]
+pub struct HeaderLine<'m> {
+    /// Which field it is.
+    pub name: Name,
+    /// The name as written.
+    pub text: &'m str,
+    /// The value without blanks around it; what was folded is joined by blanks.
+    pub value: &'m str,
+    /// The whole line with its CRLF, as it came.
+    pub octets: &'m [u8],
+}
+
+/// A SIP request or response.
+#[derive(Clone, Debug)]
+pub struct Message {
+    octets: Bytes,
+    /// The octets up to the body, as text of the same length: see the module's story.
+    head: ByteString,
+    start: Start,
+    start_end: u16,
+    lines: SmallVec<[Line; 24]>,
+    cseq: CSeq,
+    body: Range<usize>,
+}
+
+impl Message {
+    /// Indexes one whole message: what [`Framer`](super::Framer) split off a stream, or a datagram.
+    ///
+    /// Octets after Content-Length are ignored, as UDP demands (RFC 3261 §18.3).
+    ///
+    /// # Errors
+    ///
+    /// [`Rejected`] names the first rule broken and holds what is needed for a response.
+    pub fn parse(octets: Bytes) -> Result<Self, Rejected> {
+        let refused = |fault| Rejected { fault, request: None };
+        if octets.len() > MAX_MESSAGE {
+            return Err(refused(Malformed::TooLarge));
+        }
+        let head_length = match memchr::memmem::find(&octets, b"\r\n\r\n") {
+            Some(end) if end + 4 <= MAX_HEAD => end + 4,
+            Some(_) => return Err(refused(Malformed::TooLarge)),
+            None => return Err(refused(Malformed::NoEnd)),
+        };
+        let head = text_of(octets.slice(..head_length));
+        let mut fault = None;
+        let (start, start_end) = start_line(&head, &mut fault).map_err(refused)?;
+        let lines = index(&head, usize::from(start_end), &mut fault).map_err(refused)?;
+        let body = head_length..octets.len();
+        let cseq = CSeq { number: 0, method: Method::Other(ByteString::new()) };
+        let mut message = Self { octets, head, start, start_end, lines, cseq, body };
+        match fault.map_or_else(|| message.check(), Err) {
+            Ok(()) => Ok(message),
+            Err(fault) => {
+                let request = message.is_request().then(|| Box::new(message));
+                Err(Rejected { fault, request })
+            }
+        }
+    }
+
+    /// What every message must have (§8.1.1), and what must not stand twice (§7.3.1).
+    fn check(&mut self) -> Result<(), Malformed> {
+        const ONCE: [Name; 6] = [Name::From, Name::To, Name::CallId, Name::CSeq, Name::MaxForwards, Name::ContentType];
+        let mut seen = [0_u8; ONCE.len()];
+        let mut via = false;
+        let mut length: Option<usize> = None;
+        for line in &self.lines {
+            via |= line.name == Name::Via;
+            if let Some(at) = ONCE.iter().position(|&name| name == line.name) {
+                seen[at] += 1;
+            }
+            if line.name == Name::ContentLength {
+                let value = self.head.get(line.value.range()).unwrap_or("");
+                let digits = !value.is_empty() && value.bytes().all(|octet| octet.is_ascii_digit());
+                let found = digits.then(|| value.parse().ok()).flatten().ok_or(Malformed::ContentLength)?;
+                if length.is_some_and(|earlier| earlier != found) {
+                    return Err(Malformed::Repeated(Name::ContentLength));
+                }
+                length = Some(found);
+            }
+        }
+        if !via {
+            return Err(Malformed::Missing(Name::Via));
+        }
+        for (&name, &count) in ONCE.iter().zip(&seen) {
+            let optional = matches!(name, Name::MaxForwards | Name::ContentType);
+            match count {
+                0 if !optional => return Err(Malformed::Missing(name)),
+                0 | 1 => {}
+                _ => return Err(Malformed::Repeated(name)),
+            }
+        }
+        if let Some(length) = length {
+            let available = self.body.len();
+            if length > available {
+                return Err(Malformed::Truncated);
+            }
+            self.body.end = self.body.start + length;
+        }
+        self.cseq = cseq(self.header(Name::CSeq).unwrap_or("")).ok_or(Malformed::CSeq)?;
+        match &self.start {
+            Start::Request { method, .. } if *method != self.cseq.method => Err(Malformed::CSeqMethod),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether this is a request.
+    pub fn is_request(&self) -> bool {
+        matches!(self.start, Start::Request { .. })
+    }
+
+    /// The method: of the start line, or for a response of its CSeq.
+    pub fn method(&self) -> &Method {
+        match &self.start {
+            Start::Request { method, .. } => method,
+            Start::Response { .. } => &self.cseq.method,
+        }
+    }
+
+    /// The status code of a response, 100 to 699; `None` for a request.
+    pub fn status(&self) -> Option<u16> {
+        match self.start {
+            Start::Request { .. } => None,
+            Start::Response { status, .. } => Some(status),
+        }
+    }
+
+    /// The reason phrase of a response; empty for a request.
+    pub fn reason(&self) -> &str {
+        match self.start {
+            Start::Request { .. } => "",
+            Start::Response { reason, .. } => self.text(reason),
+        }
+    }
+
+    /// The Request-URI as written; empty for a response.
+    pub fn request_uri(&self) -> &str {
+        match self.start {
+            Start::Request { uri, .. } => self.text(uri),
+            Start::Response { .. } => "",
+        }
+    }
+
+    /// The value of the first line with `name`; `None` when there is none. Not for [`Name::Other`].
+    pub fn header(&self, name: Name) -> Option<&str> {
+        self.headers(name).next()
+    }
+
+    /// The values of all lines with `name`, in order, lists not taken apart.
+    pub fn headers(&self, name: Name) -> impl Iterator<Item = &str> + '_ {
+        self.lines.iter().filter(move |line| line.name == name).map(|line| self.text(line.value))
+    }
+
+    /// The values with `name`, in order, comma-separated lists taken apart (§7.3.1).
+    pub fn values(&self, name: Name) -> impl Iterator<Item = &str> + '_ {
+        self.headers(name).flat_map(split_list)
+    }
+
+    /// The values of all lines whose name is `text` in any case: for fields without a [`Name`].
+    pub fn extension<'m>(&'m self, text: &'m str) -> impl Iterator<Item = &'m str> + 'm {
+        self.lines().filter(move |line| line.text.eq_ignore_ascii_case(text)).map(|line| line.value)
+    }
+
+    /// Every header field line, in order.
+    pub fn lines(&self) -> impl Iterator<Item = HeaderLine<'_>> + '_ {
+        self.lines.iter().map(|line| HeaderLine {
+            name: line.name,
+            text: self.text(line.text),
+            value: self.text(line.value),
+            octets: &self.octets[usize::from(line.text.start)..usize::from(line.end)],
+        })
+    }
+
+    /// The start line with its CRLF, as it came.
+    pub fn start_line(&self) -> &[u8] {
+        &self.octets[..usize::from(self.start_end)]
+    }
+
+    /// CSeq, checked against the start line when the message was parsed.
+    pub fn cseq(&self) -> &CSeq {
+        &self.cseq
+    }
+
+    /// Call-ID; empty only in a [`Rejected`] message.
+    pub fn call_id(&self) -> &str {
+        self.header(Name::CallId).unwrap_or("")
+    }
+
+    /// The body, empty when there is none.
+    pub fn body(&self) -> Bytes {
+        self.octets.slice(self.body.clone())
+    }
+
+    /// All octets, from start line to end of body.
+    pub fn octets(&self) -> Bytes {
+        self.octets.slice(..self.body.end)
+    }
+
+    /// A piece of this message as a value that outlives it, without a copy.
+    ///
+    /// `piece` has to be a slice of what this message gave out; anything else is copied.
+    pub fn keep(&self, piece: &str) -> ByteString {
+        let head = self.head.as_bytes().as_ptr_range();
+        let within = piece.as_bytes().as_ptr_range();
+        if head.start <= within.start && within.end <= head.end {
+            self.head.slice_ref(piece)
+        } else {
+            ByteString::from(piece)
+        }
+    }
+
+    fn text(&self, span: Span) -> &str {
+        self.head.get(span.range()).unwrap_or("")
+    }
+}
+
+/// Splits a header field value at the commas that stand outside quotes and angle brackets (§7.3.1).
+/// Blanks around the parts are dropped; empty parts are passed over.
+pub fn split_list(value: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(value);
+    std::iter::from_fn(move || {
+        loop {
+            let text = rest?;
+            let end = list_end(text);
+            rest = text.get(end + 1..);
+            let part = text[..end].trim();
+            if !part.is_empty() {
+                return Some(part);
+            }
+        }
+    })
+}
+
+fn list_end(text: &str) -> usize {
+    let (mut quoted, mut escaped, mut angle) = (false, false, false);
+    for (at, octet) in text.bytes().enumerate() {
+        match octet {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' if !angle => quoted = !quoted,
+            b'<' if !quoted => angle = true,
+            b'>' if !quoted => angle = false,
+            b',' if !quoted && !angle => return at,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// The header section as text of the same length: folds and octets outside UTF-8 are replaced in a
+/// copy, which only such messages pay for.
+fn text_of(head: Bytes) -> ByteString {
+    let folded = memchr::memmem::find_iter(&head, b"\r\n").any(|at| matches!(head.get(at + 2), Some(b' ' | b'\t')));
+    if !folded && let Ok(text) = ByteString::try_from(head.clone()) {
+        return text;
+    }
+    let mut octets = head.to_vec();
+    for at in 0..octets.len().saturating_sub(2) {
+        if octets[at..].starts_with(b"\r\n") && matches!(octets[at + 2], b' ' | b'\t') {
+            octets[at..at + 2].fill(b' ');
+        }
+    }
+    while let Err(error) = std::str::from_utf8(&octets) {
+        let at = error.valid_up_to();
+        let end = error.error_len().map_or(octets.len(), |length| at + length);
+        octets[at..end].fill(b'?');
+    }
+    ByteString::try_from(octets).unwrap_or_default()
+}
+
+/// Reads the start line; returns it and where it ends. A fault that leaves the message readable goes to `fault`.
+fn start_line(head: &str, fault: &mut Option<Malformed>) -> Result<(Start, u16), Malformed> {
+    let end = head.find("\r\n").ok_or(Malformed::NoEnd)?;
+    let line = &head[..end];
+    let after = (end + 2) as u16;
+    if line.bytes().any(|octet| octet.is_ascii_control()) {
+        return Err(Malformed::ControlCharacter);
+    }
+    if let Some(rest) = line.strip_prefix("SIP/2.0 ") {
+        // The blank before an empty reason phrase is sometimes left out.
+        let (code, reason) = rest.split_once(' ').unwrap_or((rest, ""));
+        let status = (code.len() == 3).then(|| code.parse().ok()).flatten().ok_or(Malformed::StartLine)?;
+        if !(100..700).contains(&status) {
+            return Err(Malformed::StartLine);
+        }
+        let reason = Span { start: (end - reason.len()) as u16, end: end as u16 };
+        return Ok((Start::Response { status, reason }, after));
+    }
+    if line.starts_with("SIP/") {
+        return Err(Malformed::Version);
+    }
+    let (method, rest) = line.split_once(' ').ok_or(Malformed::StartLine)?;
+    let (uri, version) = rest.rsplit_once(' ').ok_or(Malformed::StartLine)?;
+    if !is_token(method) || uri.is_empty() {
+        return Err(Malformed::StartLine);
+    }
+    if !version.eq_ignore_ascii_case("SIP/2.0") {
+        let known = version.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("SIP/"));
+        fault.get_or_insert(if known { Malformed::Version } else { Malformed::StartLine });
+    }
+    if uri.contains([' ', '\t', '<', '>', '"']) {
+        fault.get_or_insert(Malformed::StartLine);
+    }
+    let start = method.len() + 1;
+    let uri = Span { start: start as u16, end: (start + uri.len()) as u16 };
+    Ok((Start::Request { method: Method::from(method), uri }, after))
+}
+
+/// Finds the header field lines between the start line and the empty line.
+fn index(head: &str, from: usize, fault: &mut Option<Malformed>) -> Result<SmallVec<[Line; 24]>, Malformed> {
+    let octets = head.as_bytes();
+    let mut lines = SmallVec::new();
+    let mut at = from;
+    let stop = octets.len().saturating_sub(2);
+    while at < stop {
+        let Some(lf) = memchr::memchr(b'\n', &octets[at..]).map(|found| at + found) else { break };
+        let end = lf.saturating_sub(1);
+        if octets.get(end) != Some(&b'\r') || end < at {
+            return Err(Malformed::ControlCharacter);
+        }
+        let line = &octets[at..end];
+        if memchr::memchr2(b'\r', 0, line).is_some() {
+            return Err(Malformed::ControlCharacter);
+        }
+        let colon = memchr::memchr(b':', line);
+        let name_length = colon.map_or(0, |colon| line[..colon].trim_ascii_end().len());
+        let name = head.get(at..at + name_length).unwrap_or("");
+        if lines.len() == MAX_LINES {
+            return Err(Malformed::TooLarge);
+        }
+        match colon {
+            Some(colon) if is_token(name) => {
+                let value = &line[colon + 1..];
+                let start = end - value.trim_ascii_start().len();
+                let value = Span { start: start as u16, end: (start + value.trim_ascii().len()) as u16 };
+                let text = Span { start: at as u16, end: (at + name_length) as u16 };
+                lines.push(Line { name: Name::of(name), text, value, end: (lf + 1) as u16 });
+            }
+            _ => {
+                fault.get_or_insert(Malformed::HeaderLine);
+            }
+        }
+        at = lf + 1;
+    }
+    Ok(lines)
+}
+
+/// `1*DIGIT LWS Method`, the number below 2³² (§20.16, §8.1.1.5).
+fn cseq(value: &str) -> Option<CSeq> {
+    let (number, method) = value.split_once([' ', '\t'])?;
+    let method = method.trim();
+    let digits = number.bytes().all(|octet| octet.is_ascii_digit());
+    (digits && is_token(method)).then_some(())?;
+    Some(CSeq { number: number.parse().ok()?, method: Method::from(method) })
+}
+
+/// Whether `text` is a token (RFC 3261 §25.1).
+pub fn is_token(text: &str) -> bool {
+    const MARKS: &[u8] = b"-.!%*_+`'~";
+    !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_alphanumeric() || MARKS.contains(&octet))
+}

@@ -1,0 +1,75 @@
+//! What the core knows of the world outside its calls, immutable and shared by reference.
+//!
+//! The control plane makes a new [`Snapshot`] whenever configuration, directory, addresses or health
+//! change, and hands it to every worker as an ordinary input.
+
+use crate::directory::Directory;
+use crate::flow::{Transport, TrunkId};
+use crate::routing::Route;
+use crate::trunk::Trunk;
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything the core reads and does not own.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Counts snapshots.
+    pub revision: u64,
+    /// Settings of the element itself.
+    pub edge: EdgeSettings,
+    /// The trunks; [`TrunkId`] is the index.
+    pub trunks: Vec<Arc<Trunk>>,
+    /// First match wins.
+    pub routes: Vec<Route>,
+    /// Which number belongs to whom.
+    pub directory: Arc<Directory>,
+    /// Where the names of hosts lead, best address first; the keys are [`address_key`]s.
+    pub addresses: HashMap<String, SmallVec<[SocketAddr; 4]>>,
+    /// Hosts of trunks that are down: (trunk, index of the host).
+    pub down: Vec<(TrunkId, usize)>,
+    /// Which worker owns each virtual slot of the identifiers we mint.
+    pub slots: Arc<[u16; 256]>,
+}
+
+/// Settings of the element itself.
+#[derive(Clone, Debug)]
+pub struct EdgeSettings {
+    /// Product and version in User-Agent, Server and X-MS-SBC (TDR-61).
+    pub product: Arc<str>,
+    /// The longest a call may last.
+    pub max_call: Duration,
+    /// How often a leg without session timer is probed by OPTIONS.
+    pub probe_interval: Duration,
+    /// How long the core waits for an answer to what it asks.
+    pub ask_timeout: Duration,
+    /// Country calling code of numbers without `+`, digits only; empty when not configured.
+    pub country_code: Arc<str>,
+    /// The most calls this worker may hold; above it new INVITEs get 503.
+    pub max_calls: usize,
+    /// Base of the timers of RFC 3261 §17; 500 ms.
+    pub t1: Duration,
+    /// Whether to emit [`EventKind::Message`](crate::event::EventKind::Message).
+    pub observe: bool,
+    /// Whether descriptions are asked for outside (`false`: the direct answer is given in the core).
+    pub ask_media: bool,
+}
+
+impl Snapshot {
+    /// The trunk with this id.
+    pub fn trunk(&self, id: TrunkId) -> Option<&Arc<Trunk>> {
+        self.trunks.get(usize::from(id.0))
+    }
+
+    /// The trunk of this name.
+    pub fn trunk_named(&self, name: &str) -> Option<&Arc<Trunk>> {
+        self.trunks.iter().find(|trunk| &*trunk.name == name)
+    }
+}
+
+/// The key of [`Snapshot::addresses`]: what RFC 3263 depends on. `port` is the one written, if any.
+pub fn address_key(transport: Transport, host: &str, port: Option<u16>) -> String {
+    format!("{}:{}:{}", transport.uri_value(), host.to_ascii_lowercase(), port.unwrap_or(0))
+}

@@ -1,0 +1,175 @@
+//! Who the platforms are: names, hosts in order, methods they take, how long they wait.
+//!
+//! A [`Trunk`] is plain settled data: the configuration makes it from a kind's defaults and the
+//! operator's keys, the core reads it, nobody changes it. What may connect as a trunk and where a
+//! trunk lets us dial is decided here and nowhere else (design: "Peer, then trunk", "Where we dial").
+
+use crate::flow::{ListenerId, Transport, TrunkId};
+use crate::sip::Method;
+use ipnet::IpNet;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Which platform's rules a trunk follows.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Microsoft Teams Direct Routing (TDR rules).
+    Teams,
+    /// Genesys Cloud BYOC (GEN rules).
+    Genesys,
+    /// Any other carrier or PBX: RFC 3261 and nothing more.
+    Generic,
+}
+
+/// What crosses from Teams to the caller before the answer (TDR-76).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EarlyMedia {
+    /// 18x cross without SDP, so that the only answer is the 200's.
+    #[default]
+    None,
+    /// The first 18x with SDP crosses; if another fork answers, a re-INVITE follows.
+    First,
+}
+
+/// One host of a trunk, in the order calls try them (TDR-17, GEN-85).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Host {
+    /// A name, or an address literal.
+    pub name: Arc<str>,
+    /// The port; `None` lets SRV choose it, else the transport's default (RFC 3263 §4.2).
+    pub port: Option<u16>,
+}
+
+/// How a trunk's inbound INVITEs name us, and how ours name the trunk (GEN-12 to 15).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Termination {
+    /// `sip:+number@identifier.domain`
+    #[default]
+    Fqdn,
+    /// `sip:+number;tgrp=identifier;trunk-context=domain@domain` (RFC 4904)
+    Tgrp,
+    /// `sip:identifier@domain`, the number in To
+    Dnis,
+}
+
+/// A trunk, settled.
+#[derive(Clone, Debug)]
+pub struct Trunk {
+    /// Its place in the snapshot.
+    pub id: TrunkId,
+    /// Its name in the configuration.
+    pub name: Arc<str>,
+    /// Whose rules apply.
+    pub kind: Kind,
+    /// Our name toward it: host of Contact and From, sent-by of Via (TDR-44, 50, 53, 54).
+    pub fqdn: Arc<str>,
+    /// The port in our Contact and Via (TDR-53).
+    pub port: u16,
+    /// How requests travel to it.
+    pub transport: Transport,
+    /// Where calls go, first to last.
+    pub hosts: Vec<Host>,
+    /// Host of the Request-URI of calls to it: the hub's first name (TDR-49), the trunk's FQDN (GEN-13).
+    pub request_host: Arc<str>,
+    /// How a call names the trunk (Genesys only).
+    pub termination: Termination,
+    /// The identifier for [`Termination::Tgrp`] and [`Termination::Dnis`]; empty elsewhere.
+    pub termination_identifier: Arc<str>,
+    /// Names below which in-dialog requests may be dialled, lower case without a leading `*.`
+    /// (`pstnhub.microsoft.com`, TDR-83). Hosts and `request_host` are always allowed.
+    pub suffixes: Vec<Arc<str>>,
+    /// Addresses it may call from, and that we may dial (TDR-21, GEN-23).
+    pub sources: Vec<IpNet>,
+    /// Listeners it may call; empty: every listener of its transport.
+    pub listeners: Vec<ListenerId>,
+    /// Whether its connections prove a certificate whose names are in `expected_names` (TDR-5, GEN-29).
+    pub mutual: bool,
+    /// Names one of which its certificate has to carry; `*.` stands for one label (TDR-13, GEN-33).
+    pub expected_names: Vec<Arc<str>>,
+    /// The methods it takes from us (TDR-90).
+    pub methods: Vec<Method>,
+    /// Session timer offered and asked for; `None`: not used toward it (RFC 4028, TDR-97).
+    pub session_expires: Option<u32>,
+    /// The shortest session interval we accept and name, in seconds.
+    pub min_se: u32,
+    /// What crosses before the answer.
+    pub early_media: EarlyMedia,
+    /// How long a called party may ring, below Genesys' 120 s (GEN-82).
+    pub ring_timeout: Duration,
+    /// How long a host may stay without any response before the next is tried (TDR-125).
+    pub response_timeout: Duration,
+    /// Interval of our out-of-dialog OPTIONS; `None`: none are sent (TDR-32, GEN-84).
+    pub options_interval: Option<Duration>,
+    /// The most calls at once; `None`: no limit.
+    pub max_calls: Option<u32>,
+    /// The most new calls in a second; `None`: no limit.
+    pub max_call_rate: Option<u32>,
+    /// No new calls; dialogs that exist go on. A trunk that a reload removed.
+    pub retired: bool,
+}
+
+impl Trunk {
+    /// Whether the platform takes requests of `method` (TDR-90).
+    pub fn takes(&self, method: &Method) -> bool {
+        self.methods.contains(method)
+    }
+
+    /// Whether `address` is one of the trunk's.
+    pub fn covers(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.sources.iter().any(|range| range.contains(&address))
+    }
+
+    /// Whether a flow with this source, listener and transport may be the trunk, before TLS.
+    pub fn may_call(&self, source: SocketAddr, listener: ListenerId, transport: Transport) -> bool {
+        let listener = self.listeners.contains(&listener) || (self.listeners.is_empty() && transport == self.transport);
+        listener && self.covers(source.ip())
+    }
+
+    /// Whether `host` is a name that the trunk lets us dial: a host of its own or below a suffix.
+    /// Address literals are judged by [`covers`](Self::covers).
+    pub fn may_dial(&self, host: &str) -> bool {
+        let host = host.trim_end_matches('.');
+        let own = self.hosts.iter().map(|own| &own.name).chain([&self.request_host]);
+        own.into_iter().any(|own| own.eq_ignore_ascii_case(host))
+            || self.suffixes.iter().any(|suffix| {
+                host.len() > suffix.len()
+                    && host.get(host.len() - suffix.len()..).is_some_and(|end| end.eq_ignore_ascii_case(suffix))
+                    && host.as_bytes().get(host.len() - suffix.len() - 1) == Some(&b'.')
+            })
+    }
+
+    /// Whether one of the names of a certificate is expected (TDR-13, GEN-33; RFC 6125: one label for `*`).
+    pub fn expects(&self, names: &[String]) -> bool {
+        names.iter().any(|name| self.expected_names.iter().any(|expected| name_matches(expected, name)))
+    }
+}
+
+/// Whether the name of a certificate and an expected name agree; either may begin with `*.`, which
+/// stands for exactly one label (RFC 6125 §6.4.3, TDR-8).
+pub fn name_matches(expected: &str, presented: &str) -> bool {
+    let one_label = |pattern: &str, name: &str| {
+        pattern.strip_prefix("*.").is_some_and(|rest| {
+            name.split_once('.').is_some_and(|(label, tail)| !label.is_empty() && tail.eq_ignore_ascii_case(rest))
+        })
+    };
+    expected.eq_ignore_ascii_case(presented) || one_label(expected, presented) || one_label(presented, expected)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wildcard_stands_for_one_label() {
+        assert!(name_matches("sbc1.example.com", "*.example.com"));
+        assert!(!name_matches("a.sbc1.example.com", "*.example.com"));
+        assert!(!name_matches("example.com", "*.example.com"));
+        assert!(name_matches("*.voice.example.com", "lb01.voice.example.com"));
+        assert!(!name_matches("sip.pstnhub.microsoft.com", "evil-sip.pstnhub.microsoft.com"));
+    }
+}
