@@ -1,0 +1,154 @@
+//! The session descriptions of one leg (RFC 3264): the last one each way, under an `o=` of our own.
+//!
+//! A leg's peer sees one session from us with a fixed identity, whoever answers on the other leg: the
+//! id never changes, the version grows by one per change and stays for a mere repetition (RFC 3264 §8).
+//! Hold forms that a platform does not understand are converted here (TDR-93).
+
+use crate::sip::sdp::{Direction, Sdp};
+use crate::trunk::Kind;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+/// The descriptions of one leg.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Descriptions {
+    session_id: u64,
+    version: u64,
+    /// Everything of `o=` but id and version, fixed by the first description sent: user, address.
+    #[serde(default)]
+    username: String,
+    #[serde(default)]
+    address: String,
+    /// The last description we sent, as sent.
+    #[serde(with = "text")]
+    pub sent: Option<Bytes>,
+    /// The last description the peer sent that was agreed on, as received.
+    #[serde(with = "text")]
+    pub received: Option<Bytes>,
+}
+
+impl Descriptions {
+    /// No description yet; `session_id` is for `o=`.
+    pub fn new(session_id: u64) -> Self {
+        Self { session_id, ..Self::default() }
+    }
+
+    /// `sdp` as it leaves on this leg: our `o=`, a version that tells the peer whether anything
+    /// changed. What is no SDP leaves as it is.
+    pub fn send(&mut self, sdp: &Bytes) -> Bytes {
+        let Ok(new) = Sdp::parse(sdp.clone()) else {
+            return sdp.clone();
+        };
+        if self.address.is_empty() {
+            let origin = new.origin();
+            self.username = origin.username.to_owned();
+            self.address = format!("{} {} {}", origin.nettype, origin.addrtype, origin.address);
+        }
+        let same = self.sent.as_ref().and_then(|sent| Sdp::parse(sent.clone()).ok()).is_some_and(|sent| sent.same_session(&new));
+        if !same {
+            self.version += 1;
+        }
+        let out = self.with_origin(sdp);
+        self.sent = Some(out.clone());
+        out
+    }
+
+    /// What was last sent, ready to be sent again as an offer to send and receive (a resume, or the
+    /// offer that an offerless re-INVITE asks for, GEN-45).
+    pub fn reoffer(&mut self) -> Option<Bytes> {
+        let sent = Sdp::parse(self.sent.clone()?).ok()?;
+        let active = sent.with_direction(Direction::SendRecv);
+        Some(self.send(&active))
+    }
+
+    /// Notes what the peer sent. Returns whether it differs from what it sent before (RFC 3264 §8:
+    /// the same version means nothing changed).
+    pub fn receive(&mut self, sdp: &Bytes) -> bool {
+        let changed = self.changes(sdp);
+        self.received = Some(sdp.clone());
+        changed
+    }
+
+    /// Whether `sdp` differs from what the peer sent before.
+    pub fn changes(&self, sdp: &Bytes) -> bool {
+        match (self.received.as_ref().map(|old| Sdp::parse(old.clone())), Sdp::parse(sdp.clone())) {
+            (Some(Ok(old)), Ok(new)) => !old.same_session(&new),
+            (Some(_), _) => self.received.as_ref() != Some(sdp),
+            (None, _) => true,
+        }
+    }
+
+    fn with_origin(&self, sdp: &Bytes) -> Bytes {
+        let line = format!("o={} {} {} {}", self.username, self.session_id, self.version, self.address);
+        let mut out = Vec::with_capacity(sdp.len() + line.len());
+        let mut done = false;
+        for part in sdp.split_inclusive(|&octet| octet == b'\n') {
+            if part.starts_with(b"o=") && !done {
+                done = true;
+                out.extend_from_slice(line.as_bytes());
+                out.extend_from_slice(b"\r\n");
+            } else {
+                out.extend_from_slice(part);
+            }
+        }
+        Bytes::from(out)
+    }
+}
+
+/// An offer as the platform `to` understands it: Teams knows hold as `a=inactive` with a real address
+/// and nothing else (TDR-93).
+pub fn offer_for(to: Kind, offer: &Bytes, real: Option<&Bytes>) -> Bytes {
+    let Ok(sdp) = Sdp::parse(offer.clone()) else {
+        return offer.clone();
+    };
+    let held = sdp.is_hold_0000() || sdp.direction() != Direction::SendRecv;
+    if to != Kind::Teams || !held {
+        return offer.clone();
+    }
+    let inactive = sdp.with_direction(Direction::Inactive);
+    if !sdp.is_hold_0000() {
+        return inactive;
+    }
+    // The address that the peer had before the hold; without one its origin's (never 0.0.0.0).
+    let before = real.and_then(|real| Sdp::parse(real.clone()).ok());
+    let address = before.as_ref().and_then(|before| before.media().find_map(|media| media.connection.map(str::to_owned)));
+    let address = address.filter(|address| address != "0.0.0.0").unwrap_or_else(|| sdp.origin().address.to_owned());
+    Sdp::parse(inactive.clone()).map_or(inactive, |inactive| inactive.with_connection(&address))
+}
+
+/// An answer that fits the offer its receiver made (RFC 3264 §6.1): an offer to only send is answered
+/// by receiving or by nothing, and so on.
+pub fn answer_for(offer: Option<&Bytes>, answer: &Bytes) -> Bytes {
+    let (Some(Ok(offer)), Ok(sdp)) = (offer.map(|offer| Sdp::parse(offer.clone())), Sdp::parse(answer.clone())) else {
+        return answer.clone();
+    };
+    let (offered, answered) = (offer.direction(), sdp.direction());
+    let fits = match offered {
+        Direction::SendRecv => true,
+        Direction::SendOnly => matches!(answered, Direction::RecvOnly | Direction::Inactive),
+        Direction::RecvOnly => matches!(answered, Direction::SendOnly | Direction::Inactive),
+        Direction::Inactive => answered == Direction::Inactive,
+    };
+    if fits {
+        return answer.clone();
+    }
+    sdp.with_direction(match (offered, answered) {
+        (Direction::SendOnly, Direction::SendRecv) => Direction::RecvOnly,
+        (Direction::RecvOnly, Direction::SendRecv) => Direction::SendOnly,
+        _ => Direction::Inactive,
+    })
+}
+
+/// Descriptions in saved calls: as text, since SDP is UTF-8 (RFC 4566 §5).
+mod text {
+    use bytes::Bytes;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(octets: &Option<Bytes>, serializer: S) -> Result<S::Ok, S::Error> {
+        octets.as_ref().map(|octets| String::from_utf8_lossy(octets)).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Bytes>, D::Error> {
+        Ok(Option::<String>::deserialize(deserializer)?.map(Bytes::from))
+    }
+}

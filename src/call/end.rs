@@ -1,0 +1,146 @@
+//! How a call ends: BYE from either side or both, timers that give up, the operator; and its record
+//! (RFC 3261 §15, TDR-91, TDR-106 to come).
+//!
+//! Nothing ends with one leg: whatever ends one ends the other, and the record is written once, when
+//! the last leg is over or can only be waited for.
+
+use super::context::{Context, Timer};
+use super::leg::{Errand, Incoming, LegState};
+use super::{Call, Phase, Side};
+use crate::event::{EndedBy, EventKind};
+use crate::io::Output;
+use crate::normalize;
+use crate::sip::{Method, Name};
+
+impl Call {
+    /// BYE of `side` (§15.1.2).
+    pub(super) fn handle_bye(&mut self, cx: &mut Context, side: Side, bye: Incoming) {
+        let early = side == Side::Caller && self.phase == Phase::Proceeding;
+        let from = self.leg(side).map(|leg| leg.trunk.kind);
+        let to = self.leg(side.other()).map(|leg| leg.trunk.kind);
+        let reason = from.zip(to).and_then(|(from, to)| normalize::reason(from, to, &bye.request));
+        let Some(leg) = self.leg(side) else { return };
+        let draft = leg.response(cx, &bye.request, bye.via.as_deref(), 200, "OK");
+        cx.transactions.respond(cx.now.monotonic, bye.id, 200, draft.finish());
+        if early {
+            // §15.1.1 lets a caller end an early dialog so: it is a CANCEL in all but name.
+            if let Some(invite) = self.caller.incoming.as_ref().map(|incoming| incoming.id) {
+                self.handle_cancel(cx, invite, reason);
+            }
+            return;
+        }
+        leg.state = LegState::Ended;
+        leg.unacknowledged = None;
+        leg.bye_after_ack = None;
+        let why = normalize::explanation(&bye.request);
+        let why = if why.is_empty() { "hung up".to_owned() } else { why };
+        self.finish(cx, side.ended_by(), &why, reason);
+    }
+
+    /// Ends whatever is left of the call. The first reason given is the one that is recorded.
+    pub fn finish(&mut self, cx: &mut Context, by: EndedBy, why: &str, reason: Option<String>) {
+        if self.phase != Phase::Ending {
+            self.phase = Phase::Ending;
+            self.record.ended_by = by;
+            self.record.reason = why.to_owned();
+        }
+        self.forget_question(cx);
+        self.targets.clear();
+        for timer in [Timer::Response, Timer::Ring, Timer::Provisional, Timer::Reliable, Timer::MaxCall] {
+            cx.cancel_timer(self.key, timer);
+        }
+        for info in std::mem::take(&mut self.infos) {
+            self.caller.refuse(cx, &info, 487, "Request Terminated", |_| {});
+        }
+        for side in [Side::Caller, Side::Callee] {
+            self.hang_up(cx, side, reason.clone());
+        }
+        self.close(cx);
+    }
+
+    /// Ends one leg in the way its state asks for.
+    pub(super) fn hang_up(&mut self, cx: &mut Context, side: Side, reason: Option<String>) {
+        for timer in [Timer::Session(side), Timer::Probe(side), Timer::Offer(side)] {
+            cx.cancel_timer(self.key, timer);
+        }
+        let Some(leg) = self.leg(side) else { return };
+        if let Some(incoming) = leg.incoming.take() {
+            let (status, phrase) = if leg.state == LegState::Early { (500, "Call ended") } else { (487, "Request Terminated") };
+            leg.refuse(cx, &incoming, status, phrase, |_| {});
+        }
+        match leg.state {
+            LegState::Ended => {}
+            LegState::Early => {
+                leg.cancel(cx, reason);
+                leg.state = LegState::Ended;
+            }
+            LegState::Confirmed if leg.unacknowledged.is_some() => {
+                // §15: no BYE to who has not acknowledged our 2xx; its repetition goes on meanwhile.
+                leg.bye_after_ack.get_or_insert(reason);
+            }
+            LegState::Confirmed => self.send_bye(cx, side, reason),
+        }
+    }
+
+    /// Sends BYE on a confirmed leg.
+    pub(super) fn send_bye(&mut self, cx: &mut Context, side: Side, reason: Option<String>) {
+        let key = self.key;
+        let Some(leg) = self.leg(side) else { return };
+        if let Some(cseq) = leg.owes_answer {
+            // The peer's 2xx was never acknowledged: an ACK first, so that it stops repeating (§13.2.2.4).
+            leg.acknowledge(cx, cseq, None);
+        }
+        leg.state = LegState::Ended;
+        leg.errand(cx, key, &Method::Bye, Errand::Bye, |draft| {
+            if let Some(reason) = &reason {
+                draft.put(Name::Reason, reason);
+            }
+        });
+        self.close(cx);
+    }
+
+    /// Writes the record, once, as soon as no leg is left open.
+    pub(super) fn close(&mut self, cx: &mut Context) {
+        let open = |state: LegState| state != LegState::Ended;
+        let callee = self.callee.as_ref().is_some_and(|leg| open(leg.state));
+        if self.recorded || self.phase != Phase::Ending || open(self.caller.state) || callee {
+            return;
+        }
+        self.recorded = true;
+        self.record.ended_ms = cx.now.unix_ms;
+        if let Some(trunk) = self.admitted.take() {
+            cx.admission.release(trunk);
+        }
+        if self.revision > 0 {
+            cx.output(Output::Forget { call: self.id });
+        }
+        let record = Box::new(self.record.clone());
+        cx.event(Some(self.id), EventKind::CallEnded(record));
+    }
+
+    /// Removes every trace of a call that is over.
+    pub fn retire(&mut self, cx: &mut Context) {
+        for timer in [
+            Timer::Response,
+            Timer::Ring,
+            Timer::Provisional,
+            Timer::Reliable,
+            Timer::MaxCall,
+            Timer::Ask,
+            Timer::Repeat(Side::Caller),
+            Timer::Repeat(Side::Callee),
+            Timer::Session(Side::Caller),
+            Timer::Session(Side::Callee),
+            Timer::Probe(Side::Caller),
+            Timer::Probe(Side::Callee),
+            Timer::Offer(Side::Caller),
+            Timer::Offer(Side::Callee),
+        ] {
+            cx.cancel_timer(self.key, timer);
+        }
+        cx.dialogs.remove(&self.caller.dialog.local_tag);
+        if let Some(callee) = &self.callee {
+            cx.dialogs.remove(&callee.dialog.local_tag);
+        }
+    }
+}

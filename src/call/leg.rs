@@ -1,0 +1,376 @@
+//! One leg of a call: a dialog with one platform, its descriptions, its session timer, and the
+//! transactions open on it.
+//!
+//! A leg says what stands in the messages it sends (RFC 3261 §12.2, §13) and keeps what must be sent
+//! again: its 2xx until the ACK comes, its ACK while 2xx are repeated. What crosses between legs is
+//! decided by [`Call`](super::Call).
+
+use super::context::{Context, Timer};
+use super::description::Descriptions;
+use super::dialog::Dialog;
+use super::session_timer::SessionTimer;
+use super::{CallKey, Side};
+use crate::event::{DropReason, EventKind};
+use crate::flow::Hop;
+use crate::normalize;
+use crate::routing;
+use crate::sip::{Draft, Message, Method, Name, Uri};
+use crate::transaction::{ClientId, ServerId};
+use crate::trunk::{Kind, Trunk};
+use bytes::Bytes;
+use smallvec::SmallVec;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How far a leg is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum LegState {
+    /// Not answered yet.
+    Early,
+    /// A 2xx was sent or received (RFC 3261 §12.1).
+    Confirmed,
+    /// A BYE was sent or received, or the leg was never answered.
+    Ended,
+}
+
+/// An INVITE or UPDATE of the peer that has no final response yet.
+#[derive(Debug)]
+pub struct Incoming {
+    /// Its server transaction.
+    pub id: ServerId,
+    /// The request, for its responses.
+    pub request: Message,
+    /// The top Via with received and rport (RFC 3581), where they have to be added.
+    pub via: Option<String>,
+    /// The offer it carried.
+    pub offer: Option<Bytes>,
+}
+
+/// What an INVITE or UPDATE of ours is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Purpose {
+    /// The initial INVITE.
+    Initial,
+    /// It carries the other leg's offer.
+    Relayed,
+    /// It refreshes the session with what was last sent (RFC 4028 §7.4).
+    Refresh,
+    /// It tells the peer what has changed on the other leg in the meantime.
+    Realign,
+}
+
+/// An INVITE or UPDATE of ours that has no final response yet.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// Its client transaction.
+    pub id: ClientId,
+    /// As sent; a CANCEL is made from it (RFC 3261 §9.1).
+    pub octets: Bytes,
+    /// Where it went.
+    pub hop: Arc<Hop>,
+    /// Its sequence number.
+    pub cseq: u32,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// Whether it carried an offer.
+    pub offered: bool,
+    /// The description sent before it, which counts again if it fails.
+    pub before: Option<Bytes>,
+    /// Whether any response came.
+    pub answered: bool,
+    /// Whether it was asked back, with the Reason for it; the CANCEL waits for a provisional (§9.1).
+    pub cancel: Cancel,
+}
+
+/// How far the cancelling of an [`Outgoing`] is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Cancel {
+    /// Nobody asked.
+    No,
+    /// A provisional response has to come first.
+    Wanted(Option<String>),
+    /// The CANCEL is out.
+    Sent,
+}
+
+/// A 2xx of ours to an INVITE whose ACK has not come.
+#[derive(Debug)]
+pub struct Unacknowledged {
+    /// The INVITE's server transaction.
+    pub id: ServerId,
+    /// The 2xx.
+    pub octets: Bytes,
+    /// Sequence number of the INVITE, which the ACK carries.
+    pub cseq: u32,
+    /// Whether it carried an offer, so that the ACK has to carry the answer.
+    pub offered: bool,
+    /// The pause before the next repetition.
+    pub pause: Duration,
+    /// When we stop and end the call: 64·T1 after the first (RFC 3261 §13.3.1.4).
+    pub until: Instant,
+}
+
+/// A request other than INVITE and UPDATE of ours.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Errand {
+    /// BYE: the leg is over when it ends, whatever the answer.
+    Bye,
+    /// OPTIONS that asks whether the dialog still lives.
+    Probe,
+    /// INFO of the other leg, whose response crosses back to this server transaction.
+    Info(ServerId),
+}
+
+/// One leg.
+#[derive(Debug)]
+pub struct Leg {
+    /// Which side of the call it is.
+    pub side: Side,
+    /// The trunk it is on.
+    pub trunk: Arc<Trunk>,
+    /// Its dialog.
+    pub dialog: Dialog,
+    /// How far it is.
+    pub state: LegState,
+    /// Our Contact in every message of the dialog (TDR-53).
+    pub contact: String,
+    /// Its descriptions.
+    pub media: Descriptions,
+    /// Its session timer.
+    pub timer: SessionTimer,
+    /// The peer's INVITE or UPDATE that waits for us.
+    pub incoming: Option<Incoming>,
+    /// Our INVITE or UPDATE that waits for the peer.
+    pub outgoing: Option<Outgoing>,
+    /// Our 2xx that waits for its ACK.
+    pub unacknowledged: Option<Unacknowledged>,
+    /// The ACK of the peer's last 2xx: (CSeq, octets, hop), sent again with each repetition.
+    pub ack: Option<(u32, Bytes, Arc<Hop>)>,
+    /// Sequence number of the peer's 2xx whose offer our ACK has to answer.
+    pub owes_answer: Option<u32>,
+    /// Our other requests.
+    pub errands: SmallVec<[(ClientId, Errand); 2]>,
+    /// A BYE that waits for the ACK of our 2xx (RFC 3261 §15), with its Reason.
+    pub bye_after_ack: Option<Option<String>>,
+    /// What the peer has to be told by a re-INVITE as soon as the leg is free.
+    pub realign: Option<Bytes>,
+    /// How often in a row it was realigned; bounded, so that two sides cannot chase each other.
+    pub realigned: u8,
+}
+
+impl Leg {
+    /// A leg before its answer.
+    pub fn new(side: Side, trunk: Arc<Trunk>, dialog: Dialog, contact: String, session_id: u64) -> Self {
+        Self {
+            side,
+            trunk,
+            dialog,
+            state: LegState::Early,
+            contact,
+            media: Descriptions::new(session_id),
+            timer: SessionTimer::default(),
+            incoming: None,
+            outgoing: None,
+            unacknowledged: None,
+            ack: None,
+            owes_answer: None,
+            errands: SmallVec::new(),
+            bye_after_ack: None,
+            realign: None,
+            realigned: 0,
+        }
+    }
+
+    /// Whether an offer is under way in either direction (RFC 3261 §14, RFC 3311 §5.2).
+    pub fn is_busy(&self) -> bool {
+        self.incoming.is_some() || self.outgoing.is_some() || self.unacknowledged.is_some() || self.owes_answer.is_some()
+    }
+
+    /// Whether nothing of the leg is left to wait for.
+    pub fn is_over(&self) -> bool {
+        self.state == LegState::Ended && self.outgoing.is_none() && self.errands.is_empty() && self.bye_after_ack.is_none()
+    }
+
+    /// Where the next request of the dialog goes (TDR-83, 84; design: "Where we dial"). `None` when the
+    /// peer named a place the trunk does not let us dial; that is reported.
+    pub fn hop(&self, cx: &mut Context) -> Option<Arc<Hop>> {
+        let hop = Uri::parse(self.dialog.next_hop())
+            .ok()
+            .and_then(|uri| routing::hop_for_uri(&cx.snapshot, &self.trunk, &uri).ok())
+            .map(Arc::new);
+        if hop.is_none() {
+            cx.event(None, EventKind::Dropped { reason: DropReason::ForbiddenDestination });
+        }
+        hop
+    }
+
+    /// The beginning of a request of ours, and its branch.
+    pub fn draft(&self, cx: &mut Context, method: &Method, cseq: u32) -> (Draft, String) {
+        let branch = cx.minter.branch(cx.minter.slot_of(&self.dialog.local_tag));
+        let via = normalize::via(&self.trunk, &branch);
+        let mut draft = self.dialog.request(method, cseq, &via, MAX_FORWARDS);
+        if matches!(method, Method::Invite | Method::Update | Method::Options) {
+            draft.put(Name::Contact, &self.contact);
+            draft.put(Name::Allow, normalize::allow(&self.trunk)).put(Name::Supported, normalize::supported(&self.trunk));
+        }
+        draft.put(Name::UserAgent, &cx.snapshot.edge.product);
+        (draft, branch)
+    }
+
+    /// Sends an INVITE or UPDATE within the dialog, with `offer` where there is one.
+    pub fn offer(&mut self, cx: &mut Context, key: CallKey, method: &Method, purpose: Purpose, offer: Option<Bytes>) -> bool {
+        let Some(hop) = self.hop(cx) else {
+            return false;
+        };
+        let cseq = self.dialog.next_cseq();
+        let (mut draft, branch) = self.draft(cx, method, cseq);
+        if let Some(value) = self.timer.value(false) {
+            draft.put(Name::SessionExpires, &value);
+            draft.put_number(Name::MinSe, self.trunk.min_se);
+        }
+        let before = self.media.sent.clone();
+        let offered = offer.is_some();
+        if let Some(offer) = offer {
+            draft.body("application/sdp", offer);
+        }
+        let octets = draft.finish();
+        let id = cx.request(key, method, &branch, &hop, octets.clone());
+        let cancel = Cancel::No;
+        self.outgoing = Some(Outgoing { id, octets, hop, cseq, purpose, offered, before, answered: false, cancel });
+        true
+    }
+
+    /// Sends the ACK of a 2xx with `cseq`, carrying `answer` when the 2xx made the offer (§13.2.2.4).
+    pub fn acknowledge(&mut self, cx: &mut Context, cseq: u32, answer: Option<Bytes>) {
+        self.owes_answer = None;
+        let Some(hop) = self.hop(cx) else {
+            return;
+        };
+        let (mut draft, _) = self.draft(cx, &Method::Ack, cseq);
+        if let Some(answer) = answer {
+            draft.body("application/sdp", answer);
+        }
+        let octets = draft.finish();
+        cx.send_ack(&hop, octets.clone());
+        self.ack = Some((cseq, octets, hop));
+    }
+
+    /// Sends a request other than INVITE and UPDATE within the dialog.
+    pub fn errand(&mut self, cx: &mut Context, key: CallKey, method: &Method, errand: Errand, fill: impl FnOnce(&mut Draft)) -> bool {
+        let Some(hop) = self.hop(cx) else {
+            return false;
+        };
+        let cseq = self.dialog.next_cseq();
+        let (mut draft, branch) = self.draft(cx, method, cseq);
+        fill(&mut draft);
+        let id = cx.request(key, method, &branch, &hop, draft.finish());
+        self.errands.push((id, errand));
+        true
+    }
+
+    /// A response of ours within the dialog, without body (RFC 3261 §8.2.6, TDR-80).
+    pub fn response(&self, cx: &Context, request: &Message, via: Option<&str>, status: u16, reason: &str) -> Draft {
+        let mut draft = Draft::response(request, status, reason, &self.dialog.local_tag, via);
+        if (101..300).contains(&status) {
+            draft.put(Name::Contact, &self.contact);
+            draft.put(Name::Allow, normalize::allow(&self.trunk)).put(Name::Supported, normalize::supported(&self.trunk));
+        }
+        draft.put(Name::Server, &cx.snapshot.edge.product);
+        draft
+    }
+
+    /// Sends a 2xx to `incoming`; that of an INVITE is repeated until its ACK (§13.3.1.4). `offered`
+    /// says that `sdp` is an offer.
+    pub fn accept(&mut self, cx: &mut Context, key: CallKey, incoming: Incoming, sdp: Option<Bytes>, offered: bool, cross: &[(crate::sip::Field, String)]) {
+        let mut draft = self.response(cx, &incoming.request, incoming.via.as_deref(), 200, "OK");
+        if let Some(value) = self.timer.value(true) {
+            draft.put(Name::SessionExpires, &value);
+            // RFC 4028 §9 wants this of a peer that refreshes; the hub is never sent a Require (TDR-57).
+            if !self.timer.ours && self.trunk.kind != Kind::Teams {
+                draft.put(Name::Require, "timer");
+            }
+        }
+        for (field, value) in cross {
+            draft.put(field.clone(), value);
+        }
+        if let Some(sdp) = sdp {
+            draft.body("application/sdp", sdp);
+        }
+        let octets = draft.finish();
+        cx.transactions.respond(cx.now.monotonic, incoming.id, 200, octets.clone());
+        if *incoming.request.method() == Method::Invite {
+            let t1 = cx.t1();
+            let until = cx.now.monotonic + 64 * t1;
+            let cseq = incoming.request.cseq().number;
+            self.unacknowledged = Some(Unacknowledged { id: incoming.id, octets, cseq, offered, pause: t1, until });
+            cx.set_timer(key, Timer::Repeat(self.side), t1);
+        }
+        self.watch(cx, key);
+    }
+
+    /// Refuses `incoming`.
+    pub fn refuse(&self, cx: &mut Context, incoming: &Incoming, status: u16, reason: &str, fill: impl FnOnce(&mut Draft)) {
+        let mut draft = self.response(cx, &incoming.request, incoming.via.as_deref(), status, reason);
+        fill(&mut draft);
+        cx.transactions.respond(cx.now.monotonic, incoming.id, status, draft.finish());
+    }
+
+    /// Starts what watches a confirmed leg: its session timer, or probes where it has none.
+    pub fn watch(&self, cx: &mut Context, key: CallKey) {
+        match self.timer.due() {
+            Some(seconds) => {
+                cx.cancel_timer(key, Timer::Probe(self.side));
+                cx.set_timer(key, Timer::Session(self.side), Duration::from_secs(u64::from(seconds)));
+            }
+            None => {
+                cx.cancel_timer(key, Timer::Session(self.side));
+                let interval = cx.snapshot.edge.probe_interval;
+                cx.set_timer(key, Timer::Probe(self.side), interval);
+            }
+        }
+    }
+
+    /// Cancels an INVITE of ours: at once when it had a provisional response, else as soon as one
+    /// comes (RFC 3261 §9.1).
+    pub fn cancel(&mut self, cx: &mut Context, reason: Option<String>) {
+        let Some(outgoing) = &mut self.outgoing else {
+            return;
+        };
+        match outgoing.cancel {
+            Cancel::No if outgoing.answered => {
+                outgoing.cancel = Cancel::Sent;
+                send_cancel(cx, &outgoing.octets, &outgoing.hop, reason);
+            }
+            Cancel::No => outgoing.cancel = Cancel::Wanted(reason),
+            Cancel::Wanted(_) | Cancel::Sent => {}
+        }
+    }
+}
+
+/// Max-Forwards of requests that begin here (RFC 3261 §8.1.1.6).
+pub const MAX_FORWARDS: u32 = 70;
+
+/// Sends the CANCEL of the INVITE `invite`, to where that went (RFC 3261 §9.1).
+pub fn send_cancel(cx: &mut Context, invite: &Bytes, hop: &Arc<Hop>, reason: Option<String>) {
+    let Ok(invite) = Message::parse(invite.clone()) else {
+        return;
+    };
+    let mut draft = Draft::request(&Method::Cancel, invite.request_uri());
+    let mut branch = "";
+    if let Some(via) = invite.header(Name::Via) {
+        draft.put(Name::Via, via);
+        branch = crate::sip::Via::parse(via).ok().and_then(|via| via.branch()).unwrap_or("");
+    }
+    for line in invite.lines() {
+        if matches!(line.name, Name::Route | Name::From | Name::To | Name::CallId) {
+            draft.put(line.name, line.value);
+        }
+    }
+    draft.put_number(Name::MaxForwards, MAX_FORWARDS);
+    draft.put_parts(Name::CSeq, &[itoa::Buffer::new().format(invite.cseq().number), " CANCEL"]);
+    if let Some(reason) = reason {
+        draft.put(Name::Reason, &reason);
+    }
+    cx.request(CallKey::NONE, &Method::Cancel, branch, hop, draft.finish());
+}
+

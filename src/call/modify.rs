@@ -1,0 +1,494 @@
+//! What changes in an answered call: re-INVITE and UPDATE, hold, glare, refresh, realignment
+//! (RFC 3261 §14, RFC 3311, RFC 3264 §8, RFC 4028; TDR-87 to 98, GEN-41, GEN-45).
+//!
+//! An offer of one side becomes a re-INVITE to the other in that side's dialect, and its answer comes
+//! back. What says nothing new is answered here. The two sides are never told different things for
+//! long: where one side has agreed to what the other has not heard yet, a re-INVITE of our own follows
+//! (`realign`).
+
+use super::context::{Context, Timer};
+use super::description::{answer_for, offer_for};
+use super::leg::{Cancel, Errand, Incoming, LegState, Purpose};
+use super::session_timer::{SessionTimer, TooSmall};
+use super::set_up::phrase;
+use super::{Call, Phase, Side, Then};
+use crate::event::EndedBy;
+use crate::normalize;
+use crate::sip::sdp::Sdp;
+use crate::sip::{Message, Method, Name, decimal, sdp_part};
+use crate::transaction::ServerId;
+use bytes::Bytes;
+use std::time::Duration;
+
+/// How often in a row one side is realigned before the call is left as it is.
+const MAX_REALIGNMENTS: u8 = 3;
+
+/// How long a re-INVITE of our own waits for a leg that is busy.
+const BUSY_PAUSE: Duration = Duration::from_millis(500);
+
+impl Call {
+    /// A re-INVITE or UPDATE of `side`.
+    pub(super) fn handle_offer(&mut self, cx: &mut Context, side: Side, mut incoming: Incoming) {
+        let update = *incoming.request.method() == Method::Update;
+        let refuse = |call: &mut Self, cx: &mut Context, incoming: &Incoming, status, phrase, wait: bool| {
+            if let Some(leg) = call.leg(side) {
+                leg.refuse(cx, incoming, status, phrase, |draft| {
+                    if wait {
+                        draft.put(Name::RetryAfter, "2");
+                    }
+                });
+            }
+        };
+        let body = incoming.request.body();
+        incoming.offer = sdp_part(incoming.request.header(Name::ContentType).unwrap_or(""), &body);
+        if incoming.offer.is_none() && !body.is_empty() {
+            return refuse(self, cx, &incoming, 415, "Unsupported Media Type", false);
+        }
+        let other_busy = self.other_is_busy(side);
+        let Some(leg) = self.leg(side) else { return };
+        // UPDATE without offer changes nothing but target and timer, at any time (RFC 3311 §5.2).
+        let plain = update && incoming.offer.is_none();
+        if !plain {
+            if leg.incoming.is_some() {
+                return refuse(self, cx, &incoming, 500, "Another offer is under way", true);
+            }
+            if leg.is_busy() || other_busy {
+                return refuse(self, cx, &incoming, 491, "Request Pending", false);
+            }
+            if leg.state != LegState::Confirmed {
+                return refuse(self, cx, &incoming, 500, "Not before the call is answered", true);
+            }
+        }
+        if incoming.offer.as_ref().is_some_and(|offer| Sdp::parse(offer.clone()).is_err()) {
+            return refuse(self, cx, &incoming, 488, "Session description malformed", false);
+        }
+        match SessionTimer::accept(&incoming.request, &leg.trunk) {
+            Ok(timer) => {
+                let asked = incoming.request.header(Name::SessionExpires).is_some();
+                if asked || leg.timer.interval.is_none() {
+                    leg.timer = timer;
+                }
+            }
+            Err(TooSmall(floor)) => {
+                return leg.refuse(cx, &incoming, 422, "Session Interval Too Small", |draft| {
+                    draft.put_number(Name::MinSe, floor);
+                });
+            }
+        }
+        let moved = leg.dialog.retarget(&incoming.request);
+        if plain {
+            leg.accept(cx, self.key, incoming, None, false, &[]);
+        } else if let Some(offer) = incoming.offer.clone() {
+            let same = !leg.media.changes(&offer);
+            match leg.media.sent.clone().filter(|_| same) {
+                // The offer of before: the answer of before (RFC 3264 §8). A refresh needs no more.
+                Some(sent) => leg.accept(cx, self.key, incoming, Some(sent), false, &[]),
+                None => {
+                    leg.incoming = Some(incoming);
+                    self.ask(cx, side, true, offer, Then::Reoffer(side));
+                }
+            }
+        } else {
+            // An offerless re-INVITE: the other side gets what this side last said, as an offer (GEN-45).
+            let last = leg.media.received.clone();
+            leg.incoming = Some(incoming);
+            match last {
+                Some(last) => {
+                    let active = Sdp::parse(last.clone()).map_or(last, |sdp| sdp.with_direction(crate::sip::sdp::Direction::SendRecv));
+                    self.ask(cx, side, true, active, Then::Reoffer(side));
+                }
+                None => self.refuse_offer(cx, side, 488, "No session to describe"),
+            }
+        }
+        if moved {
+            self.save(cx);
+        }
+    }
+
+    fn other_is_busy(&mut self, side: Side) -> bool {
+        let asking = self.asked.is_some();
+        asking || self.leg(side.other()).is_none_or(|leg| leg.is_busy() || leg.state != LegState::Confirmed)
+    }
+
+    /// The final response, other than 2xx, to the open offer of `side`.
+    fn refuse_offer(&mut self, cx: &mut Context, side: Side, status: u16, phrase: &str) {
+        if let Some(leg) = self.leg(side)
+            && let Some(incoming) = leg.incoming.take()
+        {
+            leg.refuse(cx, &incoming, status, phrase, |_| {});
+        }
+    }
+
+    /// The offer of `side` may cross.
+    pub(super) fn reoffer_ready(&mut self, cx: &mut Context, side: Side, result: Result<Bytes, String>) {
+        let Ok(offer) = result else {
+            return self.refuse_offer(cx, side, 488, "Media relay failed");
+        };
+        let real = self.leg(side).and_then(|leg| leg.media.received.clone());
+        let update = self
+            .leg(side)
+            .and_then(|leg| leg.incoming.as_ref())
+            .is_some_and(|incoming| *incoming.request.method() == Method::Update);
+        let key = self.key;
+        let Some(other) = self.leg(side.other()) else { return };
+        let offer = offer_for(other.trunk.kind, &offer, real.as_ref());
+        let before = other.media.sent.clone();
+        let offer = other.media.send(&offer);
+        // UPDATE crosses as itself only where the platform takes it (TDR-90).
+        let method = if update && other.trunk.takes(&Method::Update) { Method::Update } else { Method::Invite };
+        if other.offer(cx, key, &method, Purpose::Relayed, Some(offer)) {
+            if let Some(outgoing) = &mut other.outgoing {
+                outgoing.before = before;
+            }
+        } else {
+            self.refuse_offer(cx, side, 488, "Other side cannot be reached");
+        }
+    }
+
+    /// A response to a re-INVITE or UPDATE of ours on `side`.
+    pub(super) fn handle_offer_response(&mut self, cx: &mut Context, side: Side, response: &Message) {
+        let status = response.status().unwrap_or(0);
+        let Some(leg) = self.leg(side) else { return };
+        let Some(outgoing) = &mut leg.outgoing else { return };
+        if status < 200 {
+            outgoing.answered = true;
+            if let Cancel::Wanted(reason) = &mut outgoing.cancel {
+                let reason = reason.take();
+                outgoing.cancel = Cancel::Sent;
+                super::leg::send_cancel(cx, &outgoing.octets, &outgoing.hop, reason);
+            }
+            return;
+        }
+        if status >= 300 {
+            let min_se = response.header(Name::MinSe).and_then(|value| decimal(value).ok());
+            return self.offer_failed(cx, side, status, min_se);
+        }
+        let (invite, cseq) = (*response.method() == Method::Invite, outgoing.cseq);
+        let (purpose, cancelled) = (outgoing.purpose, outgoing.cancel != Cancel::No);
+        leg.outgoing = None;
+        let moved = leg.dialog.retarget(response);
+        if invite {
+            leg.acknowledge(cx, cseq, None);
+        }
+        if leg.state == LegState::Ended || self.phase == Phase::Ending {
+            return self.close(cx);
+        }
+        if response.header(Name::SessionExpires).is_some() || leg.timer.interval.is_some() {
+            leg.timer = SessionTimer::agreed(response);
+        }
+        leg.watch(cx, self.key);
+        let answer = sdp_part(response.header(Name::ContentType).unwrap_or(""), &response.body());
+        let changed = answer.as_ref().is_some_and(|answer| leg.media.receive(answer));
+        if moved {
+            self.save(cx);
+        }
+        match (purpose, answer) {
+            (Purpose::Relayed, Some(answer)) if !cancelled => {
+                self.ask(cx, side, false, answer, Then::Reanswer(side.other()));
+            }
+            (Purpose::Relayed, _) => {
+                // Cancelled, or answered with nothing: the other side keeps what it had, so this side
+                // has to come back to it.
+                self.refuse_offer(cx, side.other(), if cancelled { 487 } else { 488 }, "No answer to the offer");
+                let last = self.leg(side.other()).and_then(|leg| leg.media.received.clone());
+                self.realign(cx, side, last);
+            }
+            (Purpose::Refresh | Purpose::Realign, Some(answer)) if changed => self.realign(cx, side.other(), Some(answer)),
+            (Purpose::Refresh | Purpose::Realign, _) => {
+                if let Some(leg) = self.leg(side) {
+                    leg.realigned = 0;
+                }
+                self.save(cx);
+            }
+            (Purpose::Initial, _) => {}
+        }
+    }
+
+    /// A re-INVITE or UPDATE of ours on `side` failed with `status`; 408 stands for silence.
+    pub(super) fn offer_failed(&mut self, cx: &mut Context, side: Side, status: u16, min_se: Option<u32>) {
+        let Some(leg) = self.leg(side) else { return };
+        let Some(outgoing) = leg.outgoing.take() else { return };
+        if leg.state == LegState::Ended || self.phase == Phase::Ending {
+            return self.close(cx);
+        }
+        if outgoing.before.is_some() {
+            leg.media.sent = outgoing.before;
+        }
+        let gone = matches!(status, 408 | 481);
+        match outgoing.purpose {
+            Purpose::Relayed => {
+                // The other side's own failure, else "not acceptable": a 5xx would make Genesys try elsewhere.
+                let heard = match status {
+                    487 | 488 | 491 | 606 => status,
+                    408 | 481 => 408,
+                    _ => 488,
+                };
+                self.refuse_offer(cx, side.other(), heard, phrase(heard));
+            }
+            Purpose::Refresh | Purpose::Realign if status == 491 => {
+                // RFC 3261 §14.1: who made the Call-ID waits longer.
+                let (from, span) = if side == Side::Callee { (2_100, 1_900) } else { (0, 2_000) };
+                let pause = from + u64::from(cx.minter.cseq()) % span;
+                if outgoing.purpose == Purpose::Refresh || leg.realign.is_none() {
+                    leg.realign = leg.media.sent.clone();
+                }
+                cx.set_timer(self.key, Timer::Offer(side), Duration::from_millis(pause));
+            }
+            Purpose::Refresh if status == 422 => {
+                leg.timer.interval = Some(min_se.unwrap_or(1800).max(90));
+                cx.set_timer(self.key, Timer::Offer(side), BUSY_PAUSE);
+                leg.realign = leg.media.sent.clone();
+            }
+            Purpose::Refresh | Purpose::Realign | Purpose::Initial => {}
+        }
+        if gone {
+            // RFC 5057: 408 and 481 to a re-INVITE end the dialog.
+            self.lost(cx, side, "the session could not be changed: the peer is gone");
+        }
+    }
+
+    /// The answer for `side`, who offered, is there.
+    pub(super) fn reanswer_ready(&mut self, cx: &mut Context, side: Side, result: Result<Bytes, String>) {
+        let Ok(sdp) = result else {
+            self.refuse_offer(cx, side, 500, "Media relay failed");
+            return self.finish(cx, EndedBy::Tandem, "media relay failed while the session was changed", None);
+        };
+        let key = self.key;
+        let Some(leg) = self.leg(side) else { return };
+        let Some(incoming) = leg.incoming.take() else { return };
+        match incoming.offer.clone() {
+            Some(offer) => {
+                let sdp = leg.media.send(&answer_for(Some(&offer), &sdp));
+                leg.media.receive(&offer);
+                leg.accept(cx, key, incoming, Some(sdp), false, &[]);
+            }
+            None => {
+                let sdp = leg.media.send(&sdp);
+                leg.accept(cx, key, incoming, Some(sdp), true, &[]);
+            }
+        }
+        self.save(cx);
+    }
+
+    /// The ACK of `side` for a 2xx of ours (§13.2.2.4), found by its dialog.
+    pub fn handle_ack(&mut self, cx: &mut Context, side: Side, ack: &Message) {
+        let Some(leg) = self.leg(side) else { return };
+        let Some(waiting) = leg.unacknowledged.take_if(|waiting| waiting.cseq == ack.cseq().number) else {
+            return;
+        };
+        cx.cancel_timer(self.key, Timer::Repeat(side));
+        cx.transactions.acknowledged(waiting.id);
+        if let Some(leg) = self.leg(side)
+            && let Some(reason) = leg.bye_after_ack.take()
+        {
+            return self.send_bye(cx, side, reason);
+        }
+        let answer = sdp_part(ack.header(Name::ContentType).unwrap_or(""), &ack.body());
+        match (waiting.offered, answer) {
+            (true, Some(answer)) => self.ask(cx, side, false, answer, Then::Acknowledged(side)),
+            (true, None) if self.owes_answer(side.other()) => {
+                self.finish(cx, EndedBy::Tandem, "the ACK carried no answer to the offer", None);
+            }
+            (true, None) | (false, _) => {
+                self.save(cx);
+                self.settle(cx, side);
+            }
+        }
+    }
+
+    fn owes_answer(&mut self, side: Side) -> bool {
+        self.leg(side).is_some_and(|leg| leg.owes_answer.is_some())
+    }
+
+    /// The answer that an ACK of `side` brought may cross: in our ACK where the offer came from the
+    /// other side's 2xx, by a re-INVITE of ours where it changes anything.
+    pub(super) fn acknowledged_ready(&mut self, cx: &mut Context, side: Side, result: Result<Bytes, String>) {
+        let Ok(answer) = result else {
+            return self.finish(cx, EndedBy::Tandem, "media relay failed", None);
+        };
+        let Some(leg) = self.leg(side) else { return };
+        let changed = leg.media.receive(&answer);
+        let Some(other) = self.leg(side.other()) else { return };
+        if let Some(cseq) = other.owes_answer {
+            let fitting = answer_for(other.media.received.clone().as_ref(), &answer);
+            let sdp = other.media.send(&fitting);
+            other.acknowledge(cx, cseq, Some(sdp));
+        } else if changed {
+            return self.realign(cx, side.other(), Some(answer));
+        }
+        self.save(cx);
+        self.settle(cx, side);
+    }
+
+    /// A 2xx that is still without ACK: again, or the end after 64·T1 (§13.3.1.4).
+    pub(super) fn repeat_2xx(&mut self, cx: &mut Context, side: Side) {
+        let (now, key, t1) = (cx.now.monotonic, self.key, cx.t1());
+        let Some(leg) = self.leg(side) else { return };
+        let Some(waiting) = &mut leg.unacknowledged else { return };
+        if now >= waiting.until {
+            leg.unacknowledged = None;
+            let gave_up = leg.bye_after_ack.take();
+            return match gave_up {
+                Some(reason) => self.send_bye(cx, side, reason),
+                None => self.finish(cx, EndedBy::Tandem, "no ACK for the answer", None),
+            };
+        }
+        cx.transactions.respond(now, waiting.id, 200, waiting.octets.clone());
+        waiting.pause = (waiting.pause * 2).min(8 * t1);
+        let pause = waiting.pause.min(waiting.until.saturating_duration_since(now));
+        cx.set_timer(key, Timer::Repeat(side), pause);
+    }
+
+    /// The offer of a re-INVITE is taken back by CANCEL.
+    pub(super) fn cancel_offer(&mut self, cx: &mut Context, invite: ServerId, reason: Option<String>) {
+        for side in [Side::Caller, Side::Callee] {
+            let Some(leg) = self.leg(side) else { continue };
+            if leg.incoming.as_ref().is_none_or(|incoming| incoming.id != invite) {
+                continue;
+            }
+            if let Some(asked) = &self.asked
+                && asked.then == Then::Reanswer(side)
+            {
+                return; // The other side has agreed already: the 2xx follows.
+            }
+            self.forget_question(cx);
+            self.refuse_offer(cx, side, 487, "Request Terminated");
+            if let Some(other) = self.leg(side.other()) {
+                other.cancel(cx, reason);
+            }
+            return;
+        }
+    }
+
+    /// Tells `side` what the other side now says, as soon as the leg is free.
+    fn realign(&mut self, cx: &mut Context, side: Side, sdp: Option<Bytes>) {
+        let (Some(sdp), Some(leg)) = (sdp, self.leg(side)) else { return };
+        if leg.realigned >= MAX_REALIGNMENTS {
+            return;
+        }
+        leg.realigned += 1;
+        leg.realign = Some(sdp);
+        self.realign_now(cx, side);
+    }
+
+    pub(super) fn realign_now(&mut self, cx: &mut Context, side: Side) {
+        let key = self.key;
+        if self.phase != Phase::Answered {
+            return;
+        }
+        let asking = self.asked.is_some();
+        let real = self.leg(side.other()).and_then(|leg| leg.media.received.clone());
+        let Some(leg) = self.leg(side) else { return };
+        let Some(sdp) = leg.realign.clone() else { return };
+        if leg.is_busy() || asking {
+            return cx.set_timer(key, Timer::Offer(side), BUSY_PAUSE);
+        }
+        leg.realign = None;
+        let before = leg.media.sent.clone();
+        let sdp = offer_for(leg.trunk.kind, &sdp, real.as_ref());
+        let offer = leg.media.send(&sdp);
+        if leg.offer(cx, key, &Method::Invite, Purpose::Realign, Some(offer))
+            && let Some(outgoing) = &mut leg.outgoing
+        {
+            outgoing.before = before;
+        }
+    }
+
+    /// What waited for `side` to be free.
+    fn settle(&mut self, cx: &mut Context, side: Side) {
+        if self.leg(side).is_some_and(|leg| leg.realign.is_some()) {
+            self.realign_now(cx, side);
+        }
+    }
+
+    /// The session timer of `side` is due: refresh when it is ours, else the peer is gone (RFC 4028 §10).
+    pub(super) fn session_due(&mut self, cx: &mut Context, side: Side) {
+        let key = self.key;
+        let Some(leg) = self.leg(side) else { return };
+        if leg.state != LegState::Confirmed {
+            return;
+        }
+        if !leg.timer.ours {
+            return self.lost(cx, side, "the peer did not refresh the session");
+        }
+        if leg.is_busy() {
+            return cx.set_timer(key, Timer::Session(side), BUSY_PAUSE);
+        }
+        let sent = leg.media.sent.clone();
+        if leg.offer(cx, key, &Method::Invite, Purpose::Refresh, sent) {
+            // Unless the refresh succeeds, this is when the session ends.
+            leg.watch(cx, key);
+        } else {
+            self.lost(cx, side, "the peer named no place that may be dialled");
+        }
+    }
+
+    /// A leg without session timer is asked whether it lives.
+    pub(super) fn probe(&mut self, cx: &mut Context, side: Side) {
+        let key = self.key;
+        let Some(leg) = self.leg(side) else { return };
+        if leg.state == LegState::Confirmed {
+            leg.errand(cx, key, &Method::Options, Errand::Probe, |_| {});
+            leg.watch(cx, key);
+        }
+    }
+
+    /// INFO crosses where the platform takes it; it never reaches the hub (TDR-90).
+    pub(super) fn handle_info(&mut self, cx: &mut Context, side: Side, info: Incoming) {
+        let key = self.key;
+        let takes = self.leg(side.other()).is_some_and(|other| other.trunk.takes(&Method::Info) && other.state == LegState::Confirmed);
+        if takes && let Some(other) = self.leg(side.other()) {
+            let request = &info.request;
+            let sent = other.errand(cx, key, &Method::Info, Errand::Info(info.id), |draft| {
+                for line in request.lines().filter(|line| line.text.eq_ignore_ascii_case("Info-Package") || line.name == Name::ContentDisposition) {
+                    draft.put(line.text, line.value);
+                }
+                if let Some(content_type) = request.header(Name::ContentType) {
+                    draft.body(content_type, request.body());
+                }
+            });
+            if sent {
+                // Kept until the other side has answered.
+                self.infos.push(info);
+                return;
+            }
+        }
+        let Some(leg) = self.leg(side) else { return };
+        if info.request.body().is_empty() {
+            let draft = leg.response(cx, &info.request, info.via.as_deref(), 200, "OK");
+            cx.transactions.respond(cx.now.monotonic, info.id, 200, draft.finish());
+        } else {
+            leg.refuse(cx, &info, 415, "Unsupported Media Type", |draft| {
+                draft.put(Name::Accept, "application/sdp");
+            });
+        }
+    }
+
+    /// A request of ours other than INVITE and UPDATE is over; `None`: without an answer.
+    pub(super) fn handle_errand_end(&mut self, cx: &mut Context, side: Side, errand: Errand, response: Option<&Message>) {
+        let status = response.and_then(Message::status).unwrap_or(408);
+        match errand {
+            Errand::Bye => self.close(cx),
+            Errand::Probe if matches!(status, 408 | 481) => self.lost(cx, side, "the peer no longer knows the call"),
+            Errand::Probe => {}
+            Errand::Info(id) => {
+                if let Some(at) = self.infos.iter().position(|info| info.id == id) {
+                    let info = self.infos.remove(at);
+                    if let Some(leg) = self.leg(side.other()) {
+                        let text = response.map_or(phrase(status), Message::reason);
+                        let draft = leg.response(cx, &info.request, info.via.as_deref(), status, text);
+                        cx.transactions.respond(cx.now.monotonic, id, status, draft.finish());
+                    }
+                }
+                if status == 481 {
+                    self.lost(cx, side, "the peer no longer knows the call");
+                }
+            }
+        }
+    }
+
+    /// One side is gone without BYE: both legs end.
+    pub(super) fn lost(&mut self, cx: &mut Context, side: Side, why: &str) {
+        self.finish(cx, side.ended_by(), why, normalize::cause(408));
+    }
+}

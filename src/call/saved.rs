@@ -1,0 +1,141 @@
+//! A confirmed call as versioned octets, and back (design: "Moving").
+//!
+//! Saved is what a call is made of: both dialogs, the last description each way, session timers, the
+//! record so far. Not saved are flows, handles, monotonic times and open transactions; a call that is
+//! taken up again jumps ahead in its CSeq, since requests may have left after the last save.
+
+use super::context::{Context, Timer};
+use super::description::Descriptions;
+use super::dialog::Dialog;
+use super::leg::{Leg, LegState};
+use super::session_timer::SessionTimer;
+use super::{Call, CallKey, Phase, Side};
+use crate::event::CallRecord;
+use crate::io::Output;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+use std::time::Duration;
+
+/// The version of the form below.
+const VERSION: u32 = 1;
+
+/// How far CSeq jumps when a call is taken up: more requests than can be open at once.
+const CSEQ_JUMP: u32 = 100;
+
+#[derive(Deserialize, Serialize)]
+struct SavedCall {
+    version: u32,
+    revision: u32,
+    record: CallRecord,
+    /// When the longest duration is reached, milliseconds since the Unix epoch.
+    max_call_ms: u64,
+    legs: [SavedLeg; 2],
+}
+
+#[derive(Deserialize, Serialize)]
+struct SavedLeg {
+    trunk: String,
+    dialog: Dialog,
+    contact: String,
+    media: Descriptions,
+    timer: SessionTimer,
+}
+
+/// Why saved octets cannot be taken up.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum RestoreError {
+    /// Not the JSON of a saved call.
+    #[error("saved call unreadable: {0}")]
+    Unreadable(String),
+    /// Written by another version of the product.
+    #[error("saved call has version {0}, known is {VERSION}")]
+    Version(u32),
+    /// Its trunk is not configured any more.
+    #[error("trunk {0} of a saved call is not configured")]
+    UnknownTrunk(String),
+}
+
+impl Call {
+    /// Saves the call if it is answered and acknowledged; later saves replace earlier ones.
+    pub(super) fn save(&mut self, cx: &mut Context) {
+        let Some(callee) = &self.callee else { return };
+        if self.phase != Phase::Answered || self.caller.unacknowledged.is_some() && self.revision == 0 {
+            return;
+        }
+        self.revision += 1;
+        let answered = self.record.answered_ms.unwrap_or(cx.now.unix_ms);
+        let saved = SavedCall {
+            version: VERSION,
+            revision: self.revision,
+            record: self.record.clone(),
+            max_call_ms: answered + cx.snapshot.edge.max_call.as_millis() as u64,
+            legs: [save_leg(&self.caller), save_leg(callee)],
+        };
+        if let Ok(octets) = serde_json::to_vec(&saved) {
+            cx.output(Output::Save { call: self.id, revision: self.revision, octets: Bytes::from(octets) });
+        }
+    }
+
+    /// Takes up a saved call under a new name.
+    ///
+    /// # Errors
+    ///
+    /// [`RestoreError`] when the octets cannot be read or name a trunk that is gone; the call is lost.
+    pub fn restore(cx: &mut Context, key: CallKey, octets: &Bytes) -> Result<Self, RestoreError> {
+        let saved: SavedCall =
+            serde_json::from_slice(octets).map_err(|error| RestoreError::Unreadable(error.to_string()))?;
+        if saved.version != VERSION {
+            return Err(RestoreError::Version(saved.version));
+        }
+        let [caller, callee] = saved.legs;
+        let caller = restore_leg(cx, key, Side::Caller, caller)?;
+        let callee = restore_leg(cx, key, Side::Callee, callee)?;
+        let left = saved.max_call_ms.saturating_sub(cx.now.unix_ms);
+        cx.set_timer(key, Timer::MaxCall, Duration::from_millis(left));
+        Ok(Self {
+            key,
+            id: saved.record.id,
+            phase: Phase::Answered,
+            admitted: Some(caller.trunk.id),
+            caller,
+            callee: Some(callee),
+            record: saved.record,
+            asked: None,
+            targets: SmallVec::new(),
+            attempt: None,
+            orphans: SmallVec::new(),
+            infos: SmallVec::new(),
+            early_fork: None,
+            rung: None,
+            reliable: None,
+            held_answer: None,
+            crossing: Vec::new(),
+            recorded: false,
+            revision: saved.revision,
+        })
+    }
+}
+
+fn save_leg(leg: &Leg) -> SavedLeg {
+    SavedLeg {
+        trunk: leg.trunk.name.to_string(),
+        dialog: leg.dialog.clone(),
+        contact: leg.contact.clone(),
+        media: leg.media.clone(),
+        timer: leg.timer,
+    }
+}
+
+fn restore_leg(cx: &mut Context, key: CallKey, side: Side, saved: SavedLeg) -> Result<Leg, RestoreError> {
+    let trunk = cx.snapshot.trunk_named(&saved.trunk).cloned().ok_or(RestoreError::UnknownTrunk(saved.trunk))?;
+    let mut dialog = saved.dialog;
+    dialog.local_cseq += CSEQ_JUMP;
+    cx.dialogs.insert(dialog.local_tag.clone(), (key, side));
+    let mut leg = Leg::new(side, trunk, dialog, saved.contact, 0);
+    leg.state = LegState::Confirmed;
+    leg.media = saved.media;
+    leg.timer = saved.timer;
+    leg.watch(cx, key);
+    Ok(leg)
+}

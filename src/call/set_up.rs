@@ -1,0 +1,652 @@
+//! From the initial INVITE to its final response (RFC 3261 §13, §9; RFC 3262; TDR-73 to 82, TDR-123 to 125).
+//!
+//! The caller sees one dialog with one To tag whatever happens behind it: forks, reliable provisional
+//! responses and further targets stay on the callee's side (GEN-44). Each target gets an INVITE of its
+//! own, with identifiers of its own; an answer that comes too late is acknowledged and ended.
+
+use super::context::{Context, Timer};
+use super::description::{answer_for, offer_for};
+use super::dialog::Dialog;
+use super::leg::{Cancel, Incoming, Leg, LegState, Outgoing, Purpose, send_cancel};
+use super::session_timer::SessionTimer;
+use super::{Call, CallKey, Orphan, Parties, Phase, Reliable, Side, Then};
+use crate::event::{CallRecord, EndedBy, EventKind};
+use crate::normalize::{self, Caller};
+use crate::number::Number;
+use crate::pii::Pii;
+use crate::routing::{self, Decision, Failure, Next, Target};
+use crate::sip::{Field, Message, Method, Name, RAck, decimal, has_option, sdp_part};
+use crate::transaction::ServerId;
+use crate::trunk::{EarlyMedia, Trunk};
+use bytes::Bytes;
+use bytestring::ByteString;
+use smallvec::SmallVec;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often the last provisional response is repeated (RFC 3261 §13.3.1.1: at least each minute).
+const PROVISIONAL_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The most early dialogs of one INVITE that get a PRACK; more forks than any hub makes.
+const MAX_FORKS: usize = 16;
+
+/// An initial INVITE that passed all checks.
+pub struct NewCall {
+    /// The name of the call to be.
+    pub key: CallKey,
+    /// The INVITE.
+    pub request: Message,
+    /// Its server transaction.
+    pub server: ServerId,
+    /// Its top Via, completed (RFC 3581); `None`: as it came.
+    pub via: Option<String>,
+    /// The caller's trunk.
+    pub trunk: Arc<Trunk>,
+    /// Who calls.
+    pub caller: Caller,
+    /// Who is called.
+    pub called: Number,
+    /// Where the call may go.
+    pub decision: Decision,
+    /// What was agreed for the caller's leg.
+    pub timer: SessionTimer,
+    /// Max-Forwards as received, at least 1.
+    pub max_forwards: u32,
+    /// Conversation id that Genesys gave (GEN-61).
+    pub conversation: String,
+}
+
+/// What every INVITE of this call says, and how the current one fares.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    parties: Parties,
+    offer: Option<Bytes>,
+    crossing: Vec<(Field, String)>,
+    max_forwards: u32,
+    target: Option<Target>,
+    /// Session interval that a 422 asked for.
+    interval: Option<u32>,
+    /// Whether a provisional response other than 100 came from the current target.
+    rang: bool,
+    /// Forks and RSeqs that have their PRACK.
+    pracked: SmallVec<[(ByteString, u32); 2]>,
+    /// Description of the early fork, in case its 2xx does not repeat it.
+    early: Option<(ByteString, Bytes)>,
+}
+
+impl Call {
+    /// Opens a call: the caller has its 100, the offer is on its way.
+    pub fn open(cx: &mut Context, new: NewCall) -> Self {
+        let NewCall { key, request, server, via, trunk, caller, called, decision, timer, max_forwards, conversation } = new;
+        cx.transactions.set_server_user(server, key.0);
+        let slot = cx.minter.slot();
+        let id = cx.minter.uuid(cx.now.unix_ms);
+        let tag = ByteString::from(cx.minter.tag(slot));
+        cx.dialogs.insert(tag.clone(), (key, Side::Caller));
+        let contact = normalize::contact(&trunk, Some(called.as_str()));
+        let dialog = Dialog::from_request(&request, tag);
+        let record = CallRecord {
+            id,
+            started_ms: cx.now.unix_ms,
+            from_trunk: trunk.name.to_string(),
+            caller: Pii::new(caller.number.as_ref().map(|number| number.as_str().to_owned()).unwrap_or_default()),
+            callee: Pii::new(called.as_str().to_owned()),
+            user: decision.user.map(|user| Pii::new(user.reveal().to_string())).unwrap_or_default(),
+            from_call_id: request.call_id().to_owned(),
+            conversation,
+            ..CallRecord::default()
+        };
+        cx.event(Some(id), EventKind::CallStarted { from: trunk.id });
+        let offer = sdp_part(request.header(Name::ContentType).unwrap_or(""), &request.body());
+        let crossing = Vec::new();
+        let reliable = has_option(&request, Name::Require, "100rel").then(Reliable::default);
+        let mut leg = Leg::new(Side::Caller, trunk.clone(), dialog, contact, cx.minter.session_id());
+        leg.timer = timer;
+        leg.incoming = Some(Incoming { id: server, request, via, offer: offer.clone() });
+        let mut targets = decision.targets;
+        targets.reverse();
+        let attempt = Attempt {
+            parties: Parties { caller, called },
+            offer: None,
+            crossing,
+            max_forwards,
+            target: None,
+            interval: None,
+            rang: false,
+            pracked: SmallVec::new(),
+            early: None,
+        };
+        let mut call = Self {
+            key,
+            id,
+            phase: Phase::Proceeding,
+            caller: leg,
+            callee: None,
+            record,
+            asked: None,
+            targets,
+            attempt: Some(attempt),
+            orphans: SmallVec::new(),
+            infos: SmallVec::new(),
+            early_fork: None,
+            rung: None,
+            reliable,
+            held_answer: None,
+            crossing: Vec::new(),
+            admitted: Some(trunk.id),
+            recorded: false,
+            revision: 0,
+        };
+        match offer {
+            Some(offer) => {
+                call.caller.media.receive(&offer);
+                call.ask(cx, Side::Caller, true, offer, Then::Offer);
+            }
+            None => call.try_next(cx),
+        }
+        call
+    }
+
+    pub(super) fn offer_ready(&mut self, cx: &mut Context, result: Result<Bytes, String>) {
+        match result {
+            Ok(offer) => {
+                if let Some(attempt) = &mut self.attempt {
+                    attempt.offer = Some(offer);
+                }
+                self.try_next(cx);
+            }
+            // Nothing has rung yet: another node may do better (TDR-127, GEN-80).
+            Err(why) => self.refuse_caller(cx, 503, "Media relay unavailable", &why, None),
+        }
+    }
+
+    /// Sends the INVITE to the next target.
+    fn try_next(&mut self, cx: &mut Context) {
+        let Some(target) = self.targets.pop() else {
+            return self.refuse_caller(cx, 503, "No target left", "no target could be tried", None);
+        };
+        let (Some(attempt), Some(trunk)) = (&mut self.attempt, cx.snapshot.trunk(target.trunk).cloned()) else {
+            return self.refuse_caller(cx, 500, "Trunk is gone", "the trunk of the route is gone", None);
+        };
+        attempt.target = Some(target);
+        attempt.rang = false;
+        attempt.early = None;
+        attempt.pracked.clear();
+        if let Some(incoming) = &self.caller.incoming {
+            attempt.crossing = crossing(&self.caller, &trunk, &incoming.request);
+        }
+        let form = normalize::invite_form(&trunk, &attempt.parties.caller, &attempt.parties.called);
+        let slot = cx.minter.slot_of(&self.caller.dialog.local_tag);
+        let tag = ByteString::from(cx.minter.tag(slot));
+        let call_id = format!("{}@{}", cx.minter.call_id(slot), trunk.fqdn);
+        let cseq = cx.minter.cseq();
+        if let Some(old) = self.callee.take() {
+            cx.dialogs.remove(&old.dialog.local_tag);
+        }
+        cx.dialogs.insert(tag.clone(), (self.key, Side::Callee));
+        let dialog = Dialog::to_request(&form.request_uri, &form.from, &form.to, call_id, tag, cseq);
+        let mut leg = Leg::new(Side::Callee, trunk.clone(), dialog, form.contact, cx.minter.session_id());
+        let branch = cx.minter.branch(slot);
+        let mut draft = leg.dialog.request(&Method::Invite, cseq, &normalize::via(&trunk, &branch), attempt.max_forwards);
+        draft.put(Name::Contact, &leg.contact);
+        draft.put(Name::Allow, normalize::allow(&trunk)).put(Name::Supported, normalize::supported(&trunk));
+        if let Some(seconds) = attempt.interval.or(trunk.session_expires) {
+            draft.put_number(Name::SessionExpires, seconds);
+            draft.put_number(Name::MinSe, trunk.min_se);
+        }
+        for (field, value) in form.identity.iter().chain(&attempt.crossing) {
+            draft.put(field.clone(), value);
+        }
+        draft.put(Name::UserAgent, &cx.snapshot.edge.product);
+        let offered = attempt.offer.is_some();
+        if let Some(offer) = &attempt.offer {
+            let offer = offer_for(trunk.kind, offer, None);
+            draft.body("application/sdp", leg.media.send(&offer));
+        }
+        let octets = draft.finish();
+        let hop = Arc::new(routing::hop(&cx.snapshot, &trunk, target.host));
+        let id = cx.request(self.key, &Method::Invite, &branch, &hop, octets.clone());
+        let purpose = Purpose::Initial;
+        let cancel = Cancel::No;
+        leg.outgoing = Some(Outgoing { id, octets, hop, cseq, purpose, offered, before: None, answered: false, cancel });
+        self.record.to_trunk = trunk.name.to_string();
+        self.record.to_call_id = leg.dialog.call_id.to_string();
+        self.callee = Some(leg);
+        cx.set_timer(self.key, Timer::Response, trunk.response_timeout);
+    }
+
+    pub(super) fn handle_callee_response(&mut self, cx: &mut Context, response: &Message) {
+        cx.cancel_timer(self.key, Timer::Response);
+        match response.status().unwrap_or(0) {
+            0..200 => self.handle_provisional(cx, response),
+            200..300 => self.handle_answer_of_callee(cx, response),
+            status => {
+                let proceeding = self.phase == Phase::Proceeding;
+                if let (422, true, Some(attempt)) = (status, proceeding, &mut self.attempt)
+                    && attempt.interval.is_none()
+                    && let Some(target) = attempt.target
+                {
+                    // Once more with the interval it asks for (RFC 4028 §7.3, TDR-97).
+                    let wanted = response.header(Name::MinSe).and_then(|value| decimal(value).ok()).unwrap_or(1800);
+                    attempt.interval = Some(wanted.max(1800));
+                    self.targets.push(target);
+                    return self.try_next(cx);
+                }
+                self.attempt_failed(cx, Failure::Status(status), Some(response));
+            }
+        }
+    }
+
+    fn handle_provisional(&mut self, cx: &mut Context, response: &Message) {
+        let (Some(leg), Some(attempt)) = (&mut self.callee, &mut self.attempt) else {
+            return;
+        };
+        let Some(outgoing) = &mut leg.outgoing else {
+            return;
+        };
+        outgoing.answered = true;
+        if let Cancel::Wanted(reason) = &mut outgoing.cancel {
+            let reason = reason.take();
+            outgoing.cancel = Cancel::Sent;
+            send_cancel(cx, &outgoing.octets, &outgoing.hop, reason);
+        }
+        let status = response.status().unwrap_or(100);
+        if status == 100 || self.phase != Phase::Proceeding {
+            return;
+        }
+        if !attempt.rang {
+            attempt.rang = true;
+            cx.set_timer(self.key, Timer::Ring, leg.trunk.ring_timeout);
+        }
+        let fork = ByteString::from(crate::sip::tag(response.header(Name::To).unwrap_or("")).unwrap_or(""));
+        acknowledge_reliable(cx, leg, attempt, response, &fork);
+        let sdp = sdp_part(response.header(Name::ContentType).unwrap_or(""), &response.body());
+        if let Some(sdp) = &sdp {
+            attempt.early.get_or_insert_with(|| (fork.clone(), sdp.clone()));
+        }
+        let crosses = leg.trunk.early_media == EarlyMedia::First && outgoing.offered && self.early_fork.is_none();
+        self.crossing = crossing(leg, &self.caller.trunk, response);
+        match sdp.filter(|_| crosses && self.asked.is_none()) {
+            Some(sdp) => {
+                self.early_fork = Some(fork);
+                self.ask(cx, Side::Callee, false, sdp, Then::Early(status));
+            }
+            None => {
+                // A 183 that lost its SDP would leave the caller in silence: it becomes a 180, so that
+                // the caller's side rings by itself (TDR-74, 76).
+                let bare = status == 183 && !response.body().is_empty() && self.early_fork.is_none();
+                self.ring(cx, if bare { 180 } else { status }, None);
+            }
+        }
+    }
+
+    /// Sends a provisional response to the caller, unless it would say nothing new.
+    pub(super) fn ring(&mut self, cx: &mut Context, status: u16, sdp: Option<Bytes>) {
+        let news = sdp.is_some() || self.rung.as_ref().is_none_or(|(last, _)| *last != status);
+        if status == 199 || !news || self.phase != Phase::Proceeding {
+            return;
+        }
+        if let Some(reliable) = &mut self.reliable
+            && reliable.pending.is_some()
+        {
+            reliable.next = Some((status, sdp));
+            return;
+        }
+        let offer = self.caller.incoming.as_ref().and_then(|incoming| incoming.offer.clone());
+        let sdp = sdp.map(|sdp| self.caller.media.send(&answer_for(offer.as_ref(), &sdp)));
+        self.rung = Some((status, sdp));
+        self.send_provisional(cx);
+    }
+
+    fn send_provisional(&mut self, cx: &mut Context) {
+        let (Some(incoming), Some((status, sdp))) = (&self.caller.incoming, &self.rung) else {
+            return;
+        };
+        let mut draft = self.caller.response(cx, &incoming.request, incoming.via.as_deref(), *status, phrase(*status));
+        for (field, value) in &self.crossing {
+            draft.put(field.clone(), value);
+        }
+        if let Some(reliable) = &mut self.reliable {
+            // RFC 3262 §3: an initial value between 1 and 2³¹ − 1, then one more each.
+            reliable.rseq = if reliable.rseq == 0 { 1 + cx.minter.cseq() % 65_536 } else { reliable.rseq + 1 };
+            draft.put_number(Name::RSeq, reliable.rseq).put(Name::Require, "100rel");
+        }
+        let has_sdp = sdp.is_some();
+        if let Some(sdp) = sdp {
+            draft.body("application/sdp", sdp.clone());
+        }
+        let octets = draft.finish();
+        cx.transactions.respond(cx.now.monotonic, incoming.id, *status, octets.clone());
+        match &mut self.reliable {
+            Some(reliable) => {
+                let pause = cx.t1();
+                reliable.pending = Some((octets, has_sdp, pause));
+                cx.set_timer(self.key, Timer::Reliable, pause);
+            }
+            None => cx.set_timer(self.key, Timer::Provisional, PROVISIONAL_INTERVAL),
+        }
+    }
+
+    pub(super) fn repeat_provisional(&mut self, cx: &mut Context) {
+        if self.phase == Phase::Proceeding {
+            self.send_provisional(cx);
+        }
+    }
+
+    /// Without a PRACK for 64·T1 the INVITE is refused with a 5xx (RFC 3262 §3).
+    pub(super) fn repeat_reliable(&mut self, cx: &mut Context) {
+        let (Some(incoming), Some(reliable)) = (&self.caller.incoming, &mut self.reliable) else {
+            return;
+        };
+        let Some((octets, _, pause)) = &mut reliable.pending else {
+            return;
+        };
+        *pause *= 2;
+        if *pause > 32 * cx.t1() {
+            return self.refuse_caller(cx, 504, "No PRACK", "the caller never acknowledged a provisional response", None);
+        }
+        let (octets, pause, id) = (octets.clone(), *pause, incoming.id);
+        cx.transactions.respond(cx.now.monotonic, id, 180, octets);
+        cx.set_timer(self.key, Timer::Reliable, pause);
+    }
+
+    pub(super) fn handle_prack(&mut self, cx: &mut Context, side: Side, prack: Incoming) {
+        let rack = prack.request.header(Name::RAck).and_then(|value| RAck::parse(value).ok());
+        let fits = match (&self.reliable, &self.caller.incoming, rack) {
+            (Some(reliable), Some(incoming), Some(rack)) if side == Side::Caller => {
+                reliable.pending.is_some() && rack.rseq == reliable.rseq && rack.cseq == incoming.request.cseq().number
+            }
+            _ => false,
+        };
+        let Some(leg) = self.leg(side) else { return };
+        if !fits {
+            return leg.refuse(cx, &prack, 481, "No such provisional response", |_| {});
+        }
+        if !prack.request.body().is_empty() {
+            return leg.refuse(cx, &prack, 488, "No offer in PRACK", |_| {});
+        }
+        let draft = leg.response(cx, &prack.request, prack.via.as_deref(), 200, "OK");
+        cx.transactions.respond(cx.now.monotonic, prack.id, 200, draft.finish());
+        cx.cancel_timer(self.key, Timer::Reliable);
+        let next = self.reliable.as_mut().and_then(|reliable| {
+            reliable.pending = None;
+            reliable.next.take()
+        });
+        match self.held_answer.take() {
+            Some(answer) => self.answer_ready(cx, Ok(answer)),
+            None => {
+                if let Some((status, sdp)) = next {
+                    self.ring(cx, status, sdp);
+                }
+            }
+        }
+    }
+
+    /// The first 2xx of the target (§13.2.2.4).
+    fn handle_answer_of_callee(&mut self, cx: &mut Context, response: &Message) {
+        let (Some(leg), Some(attempt)) = (&mut self.callee, &self.attempt) else {
+            return;
+        };
+        let Some(outgoing) = leg.outgoing.take() else {
+            return;
+        };
+        leg.dialog.learn(response);
+        leg.state = LegState::Confirmed;
+        leg.timer = SessionTimer::agreed(response);
+        let fork = leg.dialog.remote_tag.clone();
+        let body = sdp_part(response.header(Name::ContentType).unwrap_or(""), &response.body());
+        let early = attempt.early.as_ref().filter(|(tag, _)| *tag == fork).map(|(_, sdp)| sdp.clone());
+        let sdp = body.or(early);
+        let delayed = !outgoing.offered && self.phase == Phase::Proceeding && sdp.is_some();
+        if delayed {
+            // Our ACK has to carry the answer, which only the caller's ACK brings.
+            leg.owes_answer = Some(outgoing.cseq);
+        } else {
+            // TDR-79: at once.
+            leg.acknowledge(cx, outgoing.cseq, None);
+        }
+        if self.phase != Phase::Proceeding {
+            return self.hang_up(cx, Side::Callee, None);
+        }
+        leg.watch(cx, self.key);
+        self.crossing = crossing(leg, &self.caller.trunk, response);
+        match sdp {
+            Some(sdp) => {
+                leg.media.receive(&sdp);
+                self.ask(cx, Side::Callee, delayed, sdp, Then::Answer);
+            }
+            None => {
+                let why = "the called side answered without a session description";
+                self.refuse_caller(cx, 488, "No answer to the offer", why, None);
+            }
+        }
+    }
+
+    /// The description for the caller's 2xx is there.
+    pub(super) fn answer_ready(&mut self, cx: &mut Context, result: Result<Bytes, String>) {
+        let sdp = match result {
+            Ok(sdp) => sdp,
+            Err(why) => return self.refuse_caller(cx, 488, "Media relay failed", &why, None),
+        };
+        if self.reliable.as_ref().is_some_and(|reliable| reliable.pending.as_ref().is_some_and(|(_, sdp, _)| *sdp)) {
+            // RFC 3262 §3: not before the PRACK of a provisional response with SDP.
+            self.held_answer = Some(sdp);
+            return;
+        }
+        let Some(incoming) = self.caller.incoming.take() else {
+            return;
+        };
+        for timer in [Timer::Ring, Timer::Provisional, Timer::Reliable] {
+            cx.cancel_timer(self.key, timer);
+        }
+        let offered = incoming.offer.is_none();
+        let early = self.rung.as_ref().and_then(|(_, early)| early.clone());
+        let fork_changed = self.early_fork.is_some()
+            && self.callee.as_ref().is_some_and(|leg| Some(&leg.dialog.remote_tag) != self.early_fork.as_ref());
+        let sdp = match early {
+            // The offer is answered already; the same answer again, and the other fork's media by a
+            // re-INVITE (TDR-73, 81; RFC 3264 §4).
+            Some(early) => {
+                if fork_changed {
+                    self.caller.realign = Some(sdp);
+                }
+                early
+            }
+            None if offered => self.caller.media.send(&sdp),
+            None => self.caller.media.send(&answer_for(incoming.offer.as_ref(), &sdp)),
+        };
+        self.phase = Phase::Answered;
+        self.attempt = None;
+        self.rung = None;
+        self.targets.clear();
+        self.caller.state = LegState::Confirmed;
+        let cross = std::mem::take(&mut self.crossing);
+        self.caller.accept(cx, self.key, incoming, Some(sdp), offered, &cross);
+        self.record.answered_ms = Some(cx.now.unix_ms);
+        self.record.status = 200;
+        cx.set_timer(self.key, Timer::MaxCall, cx.snapshot.edge.max_call);
+        if let Some(leg) = &self.callee {
+            let after_ms = cx.now.unix_ms.saturating_sub(self.record.started_ms);
+            cx.event(Some(self.id), EventKind::CallAnswered { to: leg.trunk.id, after_ms });
+        }
+    }
+
+    /// A target did not take the call: the next one, or the end (TDR-123, 124, GEN-85).
+    pub(super) fn attempt_failed(&mut self, cx: &mut Context, failure: Failure, response: Option<&Message>) {
+        cx.cancel_timer(self.key, Timer::Response);
+        let (Some(leg), Some(attempt)) = (&mut self.callee, &self.attempt) else {
+            return;
+        };
+        let (kind, rang) = (leg.trunk.kind, attempt.rang);
+        leg.state = LegState::Ended;
+        if let Some(outgoing) = leg.outgoing.take_if(|_| failure == Failure::Timeout && response.is_none()) {
+            if outgoing.answered || self.phase != Phase::Proceeding {
+                // Its transaction ended as well: nothing can come any more.
+            } else {
+                self.keep_orphan(outgoing);
+            }
+        } else {
+            leg.outgoing = None;
+        }
+        if self.phase != Phase::Proceeding {
+            return self.close(cx);
+        }
+        let status = match routing::after_failure(kind, failure, rang) {
+            Next::TryNext if !self.targets.is_empty() => return self.try_next(cx),
+            Next::TryNext => match failure {
+                Failure::Status(status) => status,
+                Failure::Timeout => 408,
+                Failure::Unreachable => 503,
+            },
+            Next::GiveUp(status) => status,
+        };
+        let heard = normalize::final_status(kind, self.caller.trunk.kind, status);
+        let why = response.map_or_else(|| failure.to_string(), |response| normalize::explanation(response));
+        let reason = response.and_then(|response| normalize::reason(kind, self.caller.trunk.kind, response));
+        self.refuse_caller(cx, heard, phrase(heard), &why, reason);
+    }
+
+    /// Keeps an INVITE that was given up, so that a late answer is acknowledged and ended.
+    fn keep_orphan(&mut self, mut outgoing: Outgoing) {
+        let Some(leg) = self.callee.take() else { return };
+        outgoing.cancel = Cancel::Wanted(None);
+        self.orphans.push(Orphan { outgoing, leg });
+    }
+
+    pub(super) fn handle_orphan_response(&mut self, cx: &mut Context, at: usize, response: &Message) {
+        let status = response.status().unwrap_or(0);
+        let Some(orphan) = self.orphans.get_mut(at) else { return };
+        if status < 200 {
+            if let Cancel::Wanted(reason) = &mut orphan.outgoing.cancel {
+                let reason = reason.take();
+                orphan.outgoing.cancel = Cancel::Sent;
+                send_cancel(cx, &orphan.outgoing.octets, &orphan.outgoing.hop, reason);
+            }
+            return;
+        }
+        let orphan = self.orphans.remove(at);
+        if status < 300 {
+            end_dialog(cx, orphan.leg, response);
+        }
+        if self.phase == Phase::Ending {
+            self.close(cx);
+        }
+    }
+
+    /// A 2xx of a fork that lost: acknowledged and ended (§13.2.2.4).
+    pub(super) fn end_fork(&mut self, cx: &mut Context, response: &Message) {
+        let Some(winner) = &self.callee else { return };
+        let dialog = winner.dialog.clone();
+        let leg = Leg::new(Side::Callee, winner.trunk.clone(), dialog, winner.contact.clone(), 0);
+        end_dialog(cx, leg, response);
+    }
+
+    pub(super) fn ring_timed_out(&mut self, cx: &mut Context) {
+        if self.phase == Phase::Proceeding {
+            self.refuse_caller(cx, 480, "No answer", "the called party did not answer in time", None);
+        }
+    }
+
+    /// The caller's CANCEL of `invite`, or a BYE in its stead; `reason` is its Reason (TDR-82).
+    pub fn handle_cancel(&mut self, cx: &mut Context, invite: ServerId, reason: Option<String>) {
+        if self.caller.incoming.as_ref().is_some_and(|incoming| incoming.id == invite) && self.phase == Phase::Proceeding {
+            self.record.ended_by = EndedBy::Caller;
+            return self.refuse_caller(cx, 487, "Request Terminated", "cancelled by the caller", reason);
+        }
+        self.cancel_offer(cx, invite, reason);
+    }
+
+    /// The final response of the initial INVITE is ours: whatever is under way behind it ends.
+    pub(super) fn refuse_caller(&mut self, cx: &mut Context, status: u16, phrase: &str, why: &str, reason: Option<String>) {
+        if let Some(incoming) = self.caller.incoming.take() {
+            let cross = status != 487;
+            self.caller.refuse(cx, &incoming, status, phrase, |draft| {
+                if let Some(reason) = reason.as_ref().filter(|_| cross) {
+                    draft.put(Name::Reason, reason);
+                }
+                if status == 503 {
+                    draft.put(Name::RetryAfter, "5");
+                }
+            });
+        }
+        self.record.status = status;
+        self.caller.state = LegState::Ended;
+        let by = match (status, &self.callee) {
+            (487, _) => EndedBy::Caller,
+            (_, Some(leg)) if leg.state == LegState::Ended => EndedBy::Callee,
+            _ => EndedBy::Tandem,
+        };
+        self.finish(cx, by, why, reason.filter(|_| status == 487));
+    }
+}
+
+/// Ends a dialog that a late or losing 2xx made: ACK, then BYE, on nobody's account.
+fn end_dialog(cx: &mut Context, mut leg: Leg, response: &Message) {
+    leg.dialog.learn(response);
+    leg.acknowledge(cx, response.cseq().number, None);
+    leg.errand(cx, CallKey::NONE, &Method::Bye, super::leg::Errand::Bye, |_| {});
+}
+
+/// PRACK for a provisional response that demands one, though we never offer it (RFC 3262 §4).
+fn acknowledge_reliable(cx: &mut Context, leg: &mut Leg, attempt: &mut Attempt, response: &Message, fork: &ByteString) {
+    let Some(rseq) = response.header(Name::RSeq).and_then(|value| decimal(value).ok()) else {
+        return;
+    };
+    let known = attempt.pracked.iter().any(|(tag, last)| tag == fork && *last >= rseq);
+    if !has_option(response, Name::Require, "100rel") || known || attempt.pracked.len() >= MAX_FORKS {
+        return;
+    }
+    attempt.pracked.push((fork.clone(), rseq));
+    let cseq = leg.dialog.next_cseq();
+    let mut early = Leg::new(Side::Callee, leg.trunk.clone(), leg.dialog.clone(), leg.contact.clone(), 0);
+    early.dialog.learn(response);
+    let Some(hop) = early.hop(cx) else { return };
+    let (mut draft, branch) = early.draft(cx, &Method::Prack, cseq);
+    let rack = format!("{rseq} {} INVITE", response.cseq().number);
+    draft.put(Name::RAck, &rack);
+    cx.request(CallKey::NONE, &Method::Prack, &branch, &hop, draft.finish());
+}
+
+/// The header fields of `message`, which came on `from`, that go over to `to`.
+fn crossing(from: &Leg, to: &Trunk, message: &Message) -> Vec<(Field, String)> {
+    message
+        .lines()
+        .filter(|line| normalize::crosses(from.trunk.kind, to.kind, line))
+        .map(|line| (Field::from(line.text), line.value.to_owned()))
+        .collect()
+}
+
+/// The usual reason phrase of a status (RFC 3261 §21).
+pub fn phrase(status: u16) -> &'static str {
+    match status {
+        180 => "Ringing",
+        181 => "Call Is Being Forwarded",
+        182 => "Queued",
+        183 => "Session Progress",
+        403 => "Forbidden",
+        404 => "Not Found",
+        408 => "Request Timeout",
+        410 => "Gone",
+        415 => "Unsupported Media Type",
+        480 => "Temporarily Unavailable",
+        481 => "Call/Transaction Does Not Exist",
+        484 => "Address Incomplete",
+        486 => "Busy Here",
+        487 => "Request Terminated",
+        488 => "Not Acceptable Here",
+        491 => "Request Pending",
+        500 => "Server Internal Error",
+        503 => "Service Unavailable",
+        504 => "Server Time-out",
+        600 => "Busy Everywhere",
+        603 => "Decline",
+        604 => "Does Not Exist Anywhere",
+        606 => "Not Acceptable",
+        100..200 => "Progress",
+        200..300 => "OK",
+        300..400 => "Redirected",
+        400..500 => "Request Failure",
+        500..600 => "Server Failure",
+        _ => "Global Failure",
+    }
+}
