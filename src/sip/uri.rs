@@ -194,6 +194,10 @@ impl<'a> Uri<'a> {
 pub fn host_ip(host: &str) -> Option<IpAddr> {
     let inside = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     match inside {
+        // The grammar of RFC 3261 lets three colons stand where two are meant (RFC 5118 §4.10).
+        Some(inside) if inside.contains(":::") => {
+            inside.replacen(":::", "::", 1).parse::<Ipv6Addr>().ok().map(IpAddr::V6)
+        }
         Some(inside) => inside.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
         None => host.parse::<Ipv4Addr>().map(IpAddr::V4).or_else(|_| host.parse::<Ipv6Addr>().map(IpAddr::V6)).ok(),
     }
