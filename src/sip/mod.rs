@@ -8,25 +8,32 @@
 //!
 //! Nothing here knows calls, peers or platforms.
 
+mod address;
+mod auth;
 mod edit;
 mod framing;
 mod message;
 mod method;
 mod name;
+mod part;
+pub mod sdp;
+mod text;
+mod uri;
+mod values;
+mod via;
 
+pub use address::{NameAddr, tag};
+pub use auth::{Challenge, Credentials};
 pub use edit::{Draft, Edits, Field};
 pub use framing::{Frame, Framer, FramingError, MAX_HEAD, MAX_MESSAGE};
 pub use message::{CSeq, HeaderLine, MAX_LINES, Malformed, Message, Rejected, is_token, split_list};
 pub use method::Method;
 pub use name::Name;
-
-/// x
-pub fn tag(_: &str) -> Option<&str> {
-    None
-}
-/// x
-pub struct Via;
-impl Via {
-    /// x
-    pub fn received_from() {}
-}
+pub use part::{is_media_type, media_type, sdp_part};
+pub use text::{Params, ValueError, decimal, quote, unquote};
+pub use uri::{Scheme, Uri, host_ip};
+pub use values::{
+    Diversion, HistoryInfo, RAck, Reason, Refresher, Replaces, SessionExpires, UserToUser, has_option, option_tags,
+    privacy, reasons,
+};
+pub use via::{Via, top_via};

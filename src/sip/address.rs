@@ -1,0 +1,137 @@
+//! Values that name a party: From, To, Contact, Route, Record-Route, Refer-To, Referred-By, Reply-To,
+//! P-Asserted-Identity, Diversion, History-Info (RFC 3261 §20.10, §20.20, §25.1).
+//!
+//! A display name, a URI, header parameters. Without angle brackets, all that follows the first
+//! semicolon belongs to the header field and not to the URI (§20.10). Teams writes display names with
+//! blanks and no quotes (TDR-64): they are read as one name.
+
+use super::text::{Params, ValueError, find_unquoted, resolve};
+use super::uri::Uri;
+use std::borrow::Cow;
+
+/// One `name-addr` or `addr-spec` with its header parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct NameAddr<'a> {
+    display: Display<'a>,
+    uri: &'a str,
+    params: Params<'a>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Display<'a> {
+    None,
+    /// As written.
+    Plain(&'a str),
+    /// The inside of a quoted string.
+    Quoted(&'a str),
+}
+
+impl<'a> NameAddr<'a> {
+    /// Reads one value; of a list only one element (see [`Message::values`](super::Message::values)).
+    /// The URI itself is not looked into: see [`uri`](Self::uri).
+    ///
+    /// # Errors
+    ///
+    /// [`ValueError::Unbalanced`] for a quote or bracket without end, [`ValueError::Trailing`] for text that
+    /// is not parameters behind the bracket, [`ValueError::Token`] for a display name with a semicolon and
+    /// no quotes, [`ValueError::Empty`] where there is no URI.
+    pub fn parse(value: &'a str) -> Result<Self, ValueError> {
+        let value = value.trim();
+        let open = find_unquoted(value, b'<');
+        let Some(behind) = value.get(open + 1..) else { return Self::bare(value) };
+        let before = value[..open].trim();
+        let display = match before.strip_prefix('"') {
+            Some(rest) => match rest.get(find_quote(rest)..).map(str::len) {
+                Some(1) => Display::Quoted(&rest[..rest.len() - 1]),
+                // More than one quoted string, or words beside it: shown as they stand.
+                _ => Display::Plain(before),
+            },
+            None if before.is_empty() => Display::None,
+            None if before.contains(';') => return Err(ValueError::Token),
+            None => Display::Plain(before),
+        };
+        let (uri, rest) = behind.split_once('>').ok_or(ValueError::Unbalanced)?;
+        let uri = uri.trim();
+        if uri.is_empty() {
+            return Err(ValueError::Empty);
+        }
+        let params = match rest.trim().strip_prefix(';') {
+            Some(params) => Params::new(params),
+            None if rest.trim().is_empty() => Params::default(),
+            None => return Err(ValueError::Trailing),
+        };
+        Ok(Self { display, uri, params })
+    }
+
+    fn bare(value: &'a str) -> Result<Self, ValueError> {
+        let (uri, params) = value.split_once(';').unwrap_or((value, ""));
+        let uri = uri.trim_end();
+        match uri {
+            "" => Err(ValueError::Empty),
+            _ if uri.contains('"') => Err(ValueError::Unbalanced),
+            _ if uri.contains([' ', '\t', '>', ',']) => Err(ValueError::Trailing),
+            _ => Ok(Self { display: Display::None, uri, params: Params::new(params) }),
+        }
+    }
+
+    /// The display name without quotes and escapes; `None` when there is none or it is empty.
+    pub fn display(&self) -> Option<Cow<'a, str>> {
+        let name = match self.display {
+            Display::None => return None,
+            Display::Plain(name) => Cow::Borrowed(name),
+            Display::Quoted(inside) => resolve(inside),
+        };
+        (!name.trim().is_empty()).then_some(name)
+    }
+
+    /// The URI as written, without angle brackets. `*` in the one form of Contact that is no URI (§10.2.2).
+    pub fn uri_text(&self) -> &'a str {
+        self.uri
+    }
+
+    /// The URI, taken apart.
+    ///
+    /// # Errors
+    ///
+    /// As [`Uri::parse`].
+    pub fn uri(&self) -> Result<Uri<'a>, ValueError> {
+        Uri::parse(self.uri)
+    }
+
+    /// The parameters of the header field, not those of the URI.
+    pub fn params(&self) -> Params<'a> {
+        self.params
+    }
+
+    /// The tag of a From or To; `None` when there is none or it is empty.
+    pub fn tag(&self) -> Option<&'a str> {
+        self.params.get("tag").filter(|tag| !tag.is_empty())
+    }
+}
+
+/// The tag of a From or To value (RFC 3261 §19.3); `None` when there is none or it is empty. Finds it in
+/// values that are malformed in front of their parameters too, as a response has to repeat them.
+pub fn tag(value: &str) -> Option<&str> {
+    match NameAddr::parse(value) {
+        Ok(address) => address.tag(),
+        Err(_) => {
+            let behind = value.rsplit_once('>').map_or(value, |(_, behind)| behind);
+            let params = behind.split_once(';').map(|(_, params)| Params::new(params))?;
+            params.get("tag").filter(|tag| !tag.is_empty())
+        }
+    }
+}
+
+/// Where the quote that ends a quoted string stands, looking from behind its opening quote.
+fn find_quote(rest: &str) -> usize {
+    let mut escaped = false;
+    for (at, octet) in rest.bytes().enumerate() {
+        match octet {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return at,
+            _ => {}
+        }
+    }
+    rest.len()
+}

@@ -1,0 +1,103 @@
+//! Bodies: what type they are, and the session description within them (RFC 3261 §7.4, RFC 5621, RFC 2046 §5.1).
+
+use super::text::{Params, find_unquoted};
+use bytes::Bytes;
+use memchr::memmem;
+
+/// How deep multipart bodies may lie in one another. Two are seen (related in mixed); more is an attack.
+const MAX_DEPTH: usize = 4;
+
+/// The media type of a Content-Type value, like `application/sdp`, without parameters; compared without case.
+pub fn media_type(value: &str) -> &str {
+    value[..find_unquoted(value, b';')].trim()
+}
+
+/// Whether a Content-Type value is of this media type.
+pub fn is_media_type(value: &str, expected: &str) -> bool {
+    media_type(value).eq_ignore_ascii_case(expected)
+}
+
+/// The session description in a body: all of it when it is one, else the first part of a multipart body
+/// that is one and describes the session (Content-Disposition absent or `session`, RFC 5621 §8.1).
+///
+/// `None` when there is none. Nothing is copied.
+pub fn sdp_part(content_type: &str, body: &Bytes) -> Option<Bytes> {
+    find(content_type, body.clone(), MAX_DEPTH)
+}
+
+fn find(content_type: &str, body: Bytes, depth: usize) -> Option<Bytes> {
+    if is_media_type(content_type, "application/sdp") {
+        return (!body.is_empty()).then_some(body);
+    }
+    let multipart = media_type(content_type).get(..10).is_some_and(|kind| kind.eq_ignore_ascii_case("multipart/"));
+    if !multipart || depth == 0 {
+        return None;
+    }
+    let params = Params::new(content_type.get(find_unquoted(content_type, b';') + 1..).unwrap_or(""));
+    let boundary = params.text("boundary").filter(|boundary| !boundary.is_empty())?;
+    parts(&body, &boundary).find_map(|part| {
+        let (kind, disposition) = (field(&part.head, "Content-Type"), field(&part.head, "Content-Disposition"));
+        let session = disposition.is_none_or(|value| media_type(value).eq_ignore_ascii_case("session"));
+        let plain = field(&part.head, "Content-Transfer-Encoding")
+            .is_none_or(|value| ["7bit", "8bit", "binary"].iter().any(|own| value.eq_ignore_ascii_case(own)));
+        if session && plain { find(kind.unwrap_or("text/plain"), part.body, depth - 1) } else { None }
+    })
+}
+
+struct Part {
+    head: Bytes,
+    body: Bytes,
+}
+
+/// The parts between the delimiter lines of `boundary` (RFC 2046 §5.1.1); the last may lack its close.
+fn parts(body: &Bytes, boundary: &str) -> impl Iterator<Item = Part> {
+    let delimiter = format!("--{boundary}");
+    let mut at = delimiter_after(body, &delimiter, 0);
+    std::iter::from_fn(move || {
+        let (_, from) = at?;
+        if body[..from].ends_with(b"--") {
+            return None;
+        }
+        // What is left of the delimiter line is padding.
+        let start = memchr::memchr(b'\n', &body[from..]).map(|end| from + end + 1)?;
+        at = delimiter_after(body, &delimiter, start);
+        let mut end = at.map_or(body.len(), |(before, _)| before).max(start);
+        // The line break in front of a delimiter belongs to the delimiter.
+        if at.is_some() {
+            end -= usize::from(body[start..end].ends_with(b"\n"));
+            end -= usize::from(body[start..end].ends_with(b"\r"));
+        }
+        Some(part(body.slice(start..end)))
+    })
+}
+
+/// Where the next delimiter line begins and where the delimiter, closing dashes included, ends.
+fn delimiter_after(body: &[u8], delimiter: &str, from: usize) -> Option<(usize, usize)> {
+    memmem::find_iter(&body[from..], delimiter.as_bytes()).map(|at| from + at).find_map(|at| {
+        let end = at + delimiter.len();
+        let line_start = at == 0 || body[at - 1] == b'\n';
+        let close = body[end..].starts_with(b"--");
+        let alone = matches!(body[end..].first(), None | Some(b'\r' | b'\n' | b' ' | b'\t'));
+        (line_start && (close || alone)).then_some((at, if close { end + 2 } else { end }))
+    })
+}
+
+fn part(octets: Bytes) -> Part {
+    if octets.starts_with(b"\r\n") {
+        return Part { head: Bytes::new(), body: octets.slice(2..) };
+    }
+    let split = |mark: &[u8]| memmem::find(&octets, mark).map(|at| (at, at + mark.len()));
+    match split(b"\r\n\r\n").or_else(|| split(b"\n\n")) {
+        Some((end, start)) => Part { head: octets.slice(..end), body: octets.slice(start..) },
+        None => Part { head: octets.slice(..), body: Bytes::new() },
+    }
+}
+
+/// The value of a header field of a part; folded lines are not joined.
+fn field<'a>(head: &'a [u8], name: &str) -> Option<&'a str> {
+    let lines = head.split(|&octet| octet == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
+    lines
+        .filter_map(|line| line.split_once(':'))
+        .find(|(own, _)| own.trim().eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.trim())
+}

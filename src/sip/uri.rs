@@ -1,0 +1,317 @@
+//! SIP, SIPS and tel URIs (RFC 3261 §19.1, RFC 3966), with the user-part parameters of RFC 4904.
+//!
+//! [`Uri::parse`] finds the components and copies nothing; what no rule of ours needs stays text, so
+//! that a Contact can come back as a Request-URI octet for octet. A URI of another scheme is accepted
+//! as it is, for whoever answers 416.
+
+use super::text::{Params, ValueError};
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// The scheme of a URI; compared without case.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Scheme<'a> {
+    /// `sip`
+    Sip,
+    /// `sips`
+    Sips,
+    /// `tel` (RFC 3966)
+    Tel,
+    /// Any other, as written.
+    Other(&'a str),
+}
+
+/// A URI, taken apart where its scheme is known.
+#[derive(Clone, Copy, Debug)]
+pub struct Uri<'a> {
+    text: &'a str,
+    scheme: Scheme<'a>,
+    userinfo: Option<&'a str>,
+    host: &'a str,
+    port: Option<u16>,
+    params: &'a str,
+    headers: &'a str,
+}
+
+impl<'a> Uri<'a> {
+    /// Takes a URI apart. Blanks around it are dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`ValueError::Scheme`], [`ValueError::Host`], [`ValueError::Port`] or [`ValueError::Empty`] (a tel URI
+    /// without number) name the first component that is malformed; [`ValueError::Token`] is for blanks,
+    /// quotes, angle brackets and control characters, which no URI has.
+    pub fn parse(text: &'a str) -> Result<Self, ValueError> {
+        let text = text.trim();
+        let (scheme, rest) = text.split_once(':').ok_or(ValueError::Scheme)?;
+        let named = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+            && scheme.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"+-.".contains(&octet));
+        if !named {
+            return Err(ValueError::Scheme);
+        }
+        if text.bytes().any(|octet| octet.is_ascii_control() || b" \"<>".contains(&octet)) {
+            return Err(ValueError::Token);
+        }
+        let scheme = match scheme {
+            _ if scheme.eq_ignore_ascii_case("sip") => Scheme::Sip,
+            _ if scheme.eq_ignore_ascii_case("sips") => Scheme::Sips,
+            _ if scheme.eq_ignore_ascii_case("tel") => Scheme::Tel,
+            _ => Scheme::Other(scheme),
+        };
+        let mut uri = Self { text, scheme, userinfo: None, host: "", port: None, params: "", headers: "" };
+        match scheme {
+            Scheme::Sip | Scheme::Sips => {
+                // `@` is reserved everywhere else, so the first one ends the user part, whatever is in it.
+                let rest = match rest.split_once('@') {
+                    Some((userinfo, rest)) => {
+                        uri.userinfo = Some(userinfo);
+                        rest
+                    }
+                    None => rest,
+                };
+                let (rest, headers) = rest.split_once('?').unwrap_or((rest, ""));
+                let (host_port, params) = rest.split_once(';').unwrap_or((rest, ""));
+                (uri.host, uri.port) = host_port_of(host_port)?;
+                (uri.params, uri.headers) = (params, headers);
+            }
+            Scheme::Tel => {
+                if rest.split(';').next().is_none_or(str::is_empty) {
+                    return Err(ValueError::Empty);
+                }
+                uri.userinfo = Some(rest);
+                uri.params = rest.split_once(';').map_or("", |(_, params)| params);
+            }
+            Scheme::Other(_) => {}
+        }
+        Ok(uri)
+    }
+
+    /// The URI as written.
+    pub fn as_str(&self) -> &'a str {
+        self.text
+    }
+
+    /// The scheme.
+    pub fn scheme(&self) -> Scheme<'a> {
+        self.scheme
+    }
+
+    /// The user, or the number of a tel URI: without password and user-part parameters, escapes as written
+    /// (see [`unescape`](Self::unescape)). `None` when there is none or it is empty.
+    pub fn user(&self) -> Option<&'a str> {
+        let userinfo = self.userinfo?;
+        let end = match self.scheme {
+            Scheme::Tel => userinfo.find(';'),
+            _ => userinfo.find([';', ':']),
+        };
+        Some(&userinfo[..end.unwrap_or(userinfo.len())]).filter(|user| !user.is_empty())
+    }
+
+    /// The parameters within the user part, before `@`: `ext`, `phone-context` (RFC 3966), `tgrp`,
+    /// `trunk-context` (RFC 4904). For a tel URI all its parameters.
+    pub fn user_params(&self) -> Params<'a> {
+        let params = self.userinfo.and_then(|userinfo| userinfo.split_once(';')).map_or("", |(_, params)| params);
+        Params::new(params)
+    }
+
+    /// The host as written, an IPv6 address with its brackets; empty for a tel URI or an unknown scheme.
+    pub fn host(&self) -> &'a str {
+        self.host
+    }
+
+    /// The port, where one is written.
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    /// The URI parameters, behind the host; for a tel URI the same as [`user_params`](Self::user_params).
+    pub fn params(&self) -> Params<'a> {
+        Params::new(self.params)
+    }
+
+    /// Name and value of each header behind `?`, escapes as written (RFC 3261 §19.1.1).
+    pub fn headers(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+        self.headers
+            .split('&')
+            .map(|header| header.split_once('=').unwrap_or((header, "")))
+            .filter(|(name, _)| !name.is_empty())
+    }
+
+    /// The value of the first header behind `?` with this name in any case, without escapes.
+    pub fn header(&self, name: &str) -> Option<Cow<'a, str>> {
+        self.headers().find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| Self::unescape(value))
+    }
+
+    /// Whether both URIs mean the same resource (RFC 3261 §19.1.4; for tel RFC 3966 §5). Not transitive.
+    pub fn equivalent(&self, other: &Uri<'_>) -> bool {
+        match (self.scheme, other.scheme) {
+            (Scheme::Sip, Scheme::Sip) | (Scheme::Sips, Scheme::Sips) => {
+                same_text(self.userinfo.unwrap_or(""), other.userinfo.unwrap_or(""), Case::Significant)
+                    && self.userinfo.is_some() == other.userinfo.is_some()
+                    && same_host(self.host, other.host)
+                    && self.port == other.port
+                    && same_params(self.params(), other.params())
+                    && same_headers(self, other)
+            }
+            (Scheme::Tel, Scheme::Tel) => {
+                let (one, two) = (self.user_params(), other.user_params());
+                same_number(self.user().unwrap_or(""), other.user().unwrap_or(""))
+                    && covers(one, two)
+                    && covers(two, one)
+            }
+            (Scheme::Other(one), Scheme::Other(two)) => {
+                one.eq_ignore_ascii_case(two) && self.text[one.len()..] == other.text[two.len()..]
+            }
+            (Scheme::Sip | Scheme::Sips | Scheme::Tel | Scheme::Other(_), _) => false,
+        }
+    }
+
+    /// `text` with each `%HH` replaced by its octet, once (RFC 3261 §19.1.2). Text whose octets would not
+    /// be UTF-8 stays as it is.
+    pub fn unescape(text: &str) -> Cow<'_, str> {
+        if !text.contains('%') {
+            return Cow::Borrowed(text);
+        }
+        let mut octets = Vec::with_capacity(text.len());
+        let mut rest = text.as_bytes();
+        while let Some((&first, behind)) = rest.split_first() {
+            match escaped(rest) {
+                Some(octet) => {
+                    octets.push(octet);
+                    rest = &rest[3..];
+                }
+                None => {
+                    octets.push(first);
+                    rest = behind;
+                }
+            }
+        }
+        String::from_utf8(octets).map_or(Cow::Borrowed(text), Cow::Owned)
+    }
+}
+
+/// The address that a host is written as: IPv4, or IPv6 with or without brackets; `None` for a name.
+pub fn host_ip(host: &str) -> Option<IpAddr> {
+    let inside = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    match inside {
+        // The grammar of RFC 3261 lets three colons stand where two are meant (RFC 5118 §4.10).
+        Some(inside) if inside.contains(":::") => {
+            inside.replacen(":::", "::", 1).parse::<Ipv6Addr>().ok().map(IpAddr::V6)
+        }
+        Some(inside) => inside.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
+        None => host.parse::<Ipv4Addr>().map(IpAddr::V4).or_else(|_| host.parse::<Ipv6Addr>().map(IpAddr::V6)).ok(),
+    }
+}
+
+/// `host [":" port]`, blanks around the colon tolerated (Via has them, §20.42).
+pub(super) fn host_port_of(text: &str) -> Result<(&str, Option<u16>), ValueError> {
+    let text = text.trim();
+    let host_end = match text.strip_prefix('[') {
+        Some(rest) => rest.find(']').map(|at| at + 2).ok_or(ValueError::Host)?,
+        None => text.find(':').unwrap_or(text.len()),
+    };
+    let (host, behind) = text.split_at(host_end);
+    let host = host.trim_end();
+    let valid = if host.starts_with('[') {
+        host_ip(host).is_some()
+    } else {
+        // An underscore is no host name, yet operators use it.
+        !host.is_empty() && host.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-._".contains(&octet))
+    };
+    if !valid {
+        return Err(ValueError::Host);
+    }
+    let port = match behind.trim_start().strip_prefix(':') {
+        Some(port) => Some(port_of(port.trim()).ok_or(ValueError::Port)?),
+        None if behind.trim().is_empty() => None,
+        None => return Err(ValueError::Host),
+    };
+    Ok((host, port))
+}
+
+/// A port number: digits only, as `u16::from_str` would take a sign.
+pub(super) fn port_of(text: &str) -> Option<u16> {
+    text.bytes().all(|octet| octet.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Case {
+    Significant,
+    Ignored,
+}
+
+/// The octet that `%HH` at the front of `text` stands for.
+fn escaped(text: &[u8]) -> Option<u8> {
+    let [b'%', high, low, ..] = text else { return None };
+    let digit = |octet: u8| char::from(octet).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    Some(digit(*high)? << 4 | digit(*low)?)
+}
+
+/// Each octet of `text` and whether it is an escaped reserved one: those differ from their plain form (§19.1.4).
+fn units(text: &str, case: Case) -> impl Iterator<Item = (bool, u8)> + '_ {
+    const RESERVED: &[u8] = b";/?:@&=+$,";
+    let mut rest = text.as_bytes();
+    std::iter::from_fn(move || {
+        let (&first, behind) = rest.split_first()?;
+        let (apart, octet) = match escaped(rest) {
+            Some(octet) => {
+                rest = &rest[3..];
+                (RESERVED.contains(&octet), octet)
+            }
+            None => {
+                rest = behind;
+                (false, first)
+            }
+        };
+        Some((apart, if case == Case::Ignored { octet.to_ascii_lowercase() } else { octet }))
+    })
+}
+
+fn same_text(one: &str, two: &str, case: Case) -> bool {
+    units(one, case).eq(units(two, case))
+}
+
+fn same_host(one: &str, two: &str) -> bool {
+    match (host_ip(one), host_ip(two)) {
+        (Some(one), Some(two)) => one == two,
+        (None, None) => one.eq_ignore_ascii_case(two),
+        (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
+/// Parameters in both have to match; some may not be in one only, as their absence has a meaning of its own.
+fn same_params(one: Params<'_>, two: Params<'_>) -> bool {
+    const NEVER_IGNORED: [&str; 5] = ["transport", "user", "method", "ttl", "maddr"];
+    let shared = one
+        .iter()
+        .all(|(name, value)| two.get(name).is_none_or(|other| same_text(value.unwrap_or(""), other, Case::Ignored)));
+    shared && NEVER_IGNORED.iter().all(|name| one.has(name) == two.has(name))
+}
+
+/// Headers are never ignored and their order does not matter.
+fn same_headers(one: &Uri<'_>, two: &Uri<'_>) -> bool {
+    let within = |inner: &Uri<'_>, outer: &Uri<'_>| {
+        inner.headers().all(|(name, value)| {
+            outer
+                .headers()
+                .any(|(other, found)| same_text(name, other, Case::Ignored) && same_text(value, found, Case::Ignored))
+        })
+    };
+    one.headers().count() == two.headers().count() && within(one, two) && within(two, one)
+}
+
+fn same_number(one: &str, two: &str) -> bool {
+    let digits = |text| units(text, Case::Ignored).map(|(_, octet)| octet).filter(|octet| !b"-.()".contains(octet));
+    digits(one).eq(digits(two))
+}
+
+/// Whether every tel parameter of `inner` is in `outer` with the same value (RFC 3966 §5).
+fn covers(inner: Params<'_>, outer: Params<'_>) -> bool {
+    inner.iter().all(|(name, value)| {
+        let number = name.eq_ignore_ascii_case("ext") || value.is_some_and(|value| value.starts_with('+'));
+        outer.get(name).is_some_and(|other| match number {
+            true => same_number(value.unwrap_or(""), other),
+            false => same_text(value.unwrap_or(""), other, Case::Ignored),
+        })
+    })
+}

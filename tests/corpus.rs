@@ -1,0 +1,274 @@
+//! Messages that other stacks were tested with, read by ours.
+//!
+//! The corpus lies outside the repository: in `$TANDEM_CORPUS`, else in `../shared/corpus`. Its
+//! `manifest.tsv` says what each file is. Where it is absent, the tests say how many rows did not run;
+//! with `CI=true` they fail.
+
+use bytes::{Bytes, BytesMut};
+use std::path::PathBuf;
+use tandem::sip::sdp::{Sdp, SdpError};
+use tandem::sip::{
+    Challenge, Credentials, Diversion, Edits, Framer, HistoryInfo, Message, Method, Name, NameAddr, RAck, Reason,
+    Replaces, SessionExpires, Uri, UserToUser, ValueError, Via, decimal, option_tags, privacy, sdp_part, tag, top_via,
+};
+
+/// The rows of the manifest that this was written against.
+const ROWS: usize = 573;
+
+/// Files of class `accept` that we refuse on purpose, each with its reason.
+const REFUSED: &[(&str, &str)] = &[
+    ("rfc4475/intmeth.dat", "a NUL within a quoted pair: nothing that ends strings at a NUL is to get one from us"),
+    ("rfc5118/raw/ipv6-in-sdp", "the file lacks the end of its body"),
+    ("jsip-torture/t014.sip", "a line of one blank between head and body"),
+    ("jsip-torture/t332.sip", "two requests without an empty line between them"),
+    ("jsip-torture/t025.sip", "no From"),
+    ("kamailio/bad_uri.sip", "no Via"),
+    ("kamailio/inv_srv.sip", "no To"),
+    ("kamailio/invite1.sip", "no To"),
+    ("kamailio/sg.sip", "a CR in front of a line end"),
+    ("kamailio/short_reply.sip", "no From"),
+    ("pcap/zeek-sip-junk-before-request-001.sip", "no Via"),
+    ("pjsip-fuzz/sip-input.5.sip", "lines that end in LF alone"),
+    ("rsiprtp/mdsiprtp3-invite_with_body.sip", "no Via"),
+    ("sofia-sip/test-ack-1.txt", "CSeq of another method"),
+    ("sofia-sip/test11.txt", "no From"),
+];
+
+/// Values in files of class `accept` that we cannot read on purpose.
+const UNREADABLE: &[(&str, Name, &str)] = &[
+    ("jsip-torture/t111.sip", Name::RecordRoute, BLANK),
+    ("jsip-torture/t119.sip", Name::RecordRoute, BLANK),
+    ("jsip-torture/t123.sip", Name::RecordRoute, BLANK),
+    ("jsip-torture/t129.sip", Name::RecordRoute, BLANK),
+    ("jsip-torture/t311.sip", Name::RecordRoute, BLANK),
+    ("jsip-torture/t314.sip", Name::RecordRoute, BLANK),
+    ("jsip-torture/t319.sip", Name::RecordRoute, BLANK),
+    ("jsip-torture/t204.sip", Name::Route, BLANK),
+    ("sofia-sip/own6.txt", Name::RecordRoute, BLANK),
+    ("sofia-sip/test30.txt", Name::Expires, "a date, which only RFC 2543 had"),
+];
+
+const BLANK: &str = "a blank within a URI: it would break the Request-URI that is made of it";
+
+struct Row {
+    path: String,
+    eol: String,
+    octets: Vec<u8>,
+}
+
+/// The rows of the corpus whose class is among `classes`; `None` when the corpus is not there.
+fn rows(classes: &[&str]) -> Option<Vec<Row>> {
+    let root = std::env::var_os("TANDEM_CORPUS").map_or_else(|| PathBuf::from("../shared/corpus"), PathBuf::from);
+    let Ok(manifest) = std::fs::read_to_string(root.join("manifest.tsv")) else {
+        let required = std::env::var("CI").is_ok_and(|value| value == "true");
+        assert!(!required, "no corpus at {}", root.display());
+        println!("no corpus at {}: {ROWS} rows did not run", root.display());
+        return None;
+    };
+    let mut rows = Vec::new();
+    let mut unread = 0;
+    for line in manifest.lines().skip(1) {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let [path, _, _, eol, class, ..] = fields.as_slice() else { panic!("manifest line: {line}") };
+        if !classes.contains(class) {
+            continue;
+        }
+        // Archives are for the fuzz targets.
+        match std::fs::read(root.join(path)).ok().filter(|_| !path.ends_with(".xz")) {
+            Some(octets) => {
+                rows.push(Row { path: (*path).into(), eol: (*eol).into(), octets });
+            }
+            None => unread += 1,
+        }
+    }
+    println!("{} rows of {classes:?} run, {unread} did not run", rows.len());
+    Some(rows)
+}
+
+impl Row {
+    /// The message as it would come off the wire: the repairs that the manifest's votes were taken after.
+    fn on_the_wire(&self) -> Bytes {
+        let start = self.octets.iter().position(|octet| !b"\r\n".contains(octet)).unwrap_or(0);
+        let octets = &self.octets[start..];
+        if self.eol != "LF" {
+            return whole(octets);
+        }
+        let mut out = Vec::new();
+        for &octet in octets {
+            if octet == b'\n' && !out.ends_with(b"\r") {
+                out.push(b'\r');
+            }
+            out.push(octet);
+        }
+        whole(&out)
+    }
+}
+
+fn whole(octets: &[u8]) -> Bytes {
+    let mut octets = octets.to_vec();
+    if memchr::memmem::find(&octets, b"\r\n\r\n").is_none() {
+        octets.extend_from_slice(if octets.ends_with(b"\r\n") { b"\r\n" } else { b"\r\n\r\n" });
+    }
+    Bytes::from(octets)
+}
+
+/// Reads every typed value of `message`; returns those that could not be read.
+fn unreadable(message: &Message) -> Vec<(Name, String, ValueError)> {
+    let mut found = Vec::new();
+    for line in message.lines() {
+        let name = line.name;
+        let whole = [Name::From, Name::To, Name::WwwAuthenticate, Name::ProxyAuthenticate]
+            .iter()
+            .chain(&[Name::Authorization, Name::ProxyAuthorization, Name::Replaces])
+            .any(|&own| own == name);
+        let values: Vec<&str> = if whole { vec![line.value] } else { tandem::sip::split_list(line.value).collect() };
+        for value in values {
+            if let Err(error) = read(name, value) {
+                found.push((name, value.to_owned(), error));
+            }
+        }
+    }
+    found
+}
+
+fn read(name: Name, value: &str) -> Result<(), ValueError> {
+    let address = |value| {
+        NameAddr::parse(value).and_then(|address| {
+            let _ = (address.display(), address.tag(), address.params().iter().count());
+            if address.uri_text() == "*" { Ok(()) } else { uri(&address.uri()?) }
+        })
+    };
+    match name {
+        Name::From | Name::To => {
+            let _ = tag(value);
+            address(value)
+        }
+        Name::Contact
+        | Name::Route
+        | Name::RecordRoute
+        | Name::ReferTo
+        | Name::ReferredBy
+        | Name::ReplyTo
+        | Name::PAssertedIdentity
+        | Name::PPreferredIdentity
+        | Name::RemotePartyId => address(value),
+        Name::HistoryInfo => HistoryInfo::parse(value).map(|entry| {
+            let _ = (entry.index(), entry.cause(), entry.reason(), entry.private());
+        }),
+        Name::Diversion => Diversion::parse(value).map(|entry| {
+            let _ = (entry.reason(), entry.counter(), entry.privacy());
+        }),
+        Name::Via => Via::parse(value).map(|via| {
+            let _ = (via.branch(), via.received(), via.rport());
+            for source in ["192.0.2.7:5060", "[2001:db8::7]:5061"] {
+                let _ = Via::received_from(value, source.parse().unwrap());
+            }
+        }),
+        Name::SessionExpires => SessionExpires::parse(value).map(drop),
+        Name::Replaces => Replaces::parse(value).map(drop),
+        Name::Reason => Reason::parse(value).map(drop),
+        Name::RAck => RAck::parse(value).map(drop),
+        Name::MaxForwards | Name::Expires | Name::MinExpires | Name::MinSe | Name::RSeq | Name::RetryAfter => {
+            decimal(value).map(drop)
+        }
+        Name::UserToUser => UserToUser::parse(value).map(drop),
+        Name::WwwAuthenticate | Name::ProxyAuthenticate => Challenge::parse(value).map(|value| drop(value.to_string())),
+        Name::Authorization | Name::ProxyAuthorization => {
+            Credentials::parse(value).map(|value| drop(value.to_string()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn uri(uri: &Uri<'_>) -> Result<(), ValueError> {
+    let _ = (uri.user().map(Uri::unescape), uri.user_params().get("ext"), uri.host(), uri.port());
+    let _ = (uri.params().get("transport"), uri.header("Replaces"), uri.headers().count());
+    assert!(uri.equivalent(uri), "{}", uri.as_str());
+    Ok(())
+}
+
+/// Everything that a message can be asked.
+fn read_all(message: &Message) {
+    let _ = (unreadable(message), top_via(message).is_ok(), privacy(message).count());
+    let _ = (option_tags(message, Name::Supported).count(), Uri::parse(message.request_uri()).is_ok());
+    if let Some(body) = sdp_part(message.header(Name::ContentType).unwrap_or(""), &message.body()) {
+        describe(body);
+    }
+    let _ = Edits::new().request_line(&Method::Options, "sip:a@example.com").write(message);
+}
+
+fn describe(octets: Bytes) {
+    let Ok(sdp) = Sdp::parse(octets) else { return };
+    let _ = (sdp.origin(), sdp.direction(), sdp.is_hold_0000(), sdp.rejects_all(), sdp.attributes().count());
+    assert!(sdp.same_session(&sdp));
+    for media in sdp.media() {
+        let _ = media.attributes().count();
+    }
+    let changed = [sdp.with_origin(1, 2), sdp.with_direction(Default::default()), sdp.with_connection("192.0.2.1")];
+    for octets in changed {
+        assert!(Sdp::parse(octets).is_ok(), "still a description");
+    }
+}
+
+#[test]
+fn what_must_be_accepted_is_accepted() {
+    let Some(rows) = rows(&["accept"]) else { return };
+    let mut faults = Vec::new();
+    for row in rows {
+        let verdict = Message::parse(row.on_the_wire());
+        let refused = REFUSED.iter().any(|(path, _)| *path == row.path);
+        match verdict {
+            Ok(_) if refused => faults.push(format!("{}: is accepted now", row.path)),
+            Ok(message) => {
+                read_all(&message);
+                for (name, value, error) in unreadable(&message) {
+                    if !UNREADABLE.iter().any(|(path, own, _)| *path == row.path && *own == name) {
+                        faults.push(format!("{}: {}: {value}: {error}", row.path, name.as_str()));
+                    }
+                }
+            }
+            Err(_) if refused => {}
+            Err(rejected) => faults.push(format!("{}: {}", row.path, rejected.fault)),
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn nothing_panics_whatever_comes() {
+    let Some(rows) = rows(&["accept", "reject", "either", "robust", "sdp", "uri"]) else { return };
+    for row in rows {
+        let raw = Bytes::from(row.octets.clone());
+        for octets in [raw.clone(), row.on_the_wire()] {
+            match Message::parse(octets.clone()) {
+                Ok(message) => read_all(&message),
+                Err(rejected) => {
+                    if let Some(request) = rejected.request {
+                        read_all(&request);
+                    }
+                }
+            }
+            let mut buffer = BytesMut::from(&octets[..]);
+            let mut framer = Framer::default();
+            while let Ok(Some(_)) = framer.next(&mut buffer) {}
+            describe(octets);
+        }
+        let text = String::from_utf8_lossy(&raw);
+        let _ = Uri::parse(&text).map(|parsed| uri(&parsed));
+    }
+}
+
+#[test]
+fn every_description_is_one_but_those_named() {
+    let Some(rows) = rows(&["sdp"]) else { return };
+    let mut refused: Vec<(String, SdpError)> =
+        rows.into_iter().filter_map(|row| Some((row.path, Sdp::parse(Bytes::from(row.octets)).err()?))).collect();
+    refused.sort_by(|one, two| one.0.cmp(&two.0));
+    let expected = [
+        ("sdp/rsiprtp-trim_corners.sdp", SdpError::Line), // a line that begins with a tab
+        ("sdp/rsiprtp-version_normalize.sdp", SdpError::Version), // v=00
+        ("sdp/sofia-message-1.sdp", SdpError::Version),   // v=1
+        ("sdp/sofia-message-6.sdp", SdpError::Origin),    // none
+    ];
+    assert_eq!(refused, expected.map(|(path, error)| (path.to_owned(), error)));
+}
