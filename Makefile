@@ -1,0 +1,46 @@
+# The two commands of the README: `make run` shows calls, `make test` proves everything.
+# Each line of `check` can be run alone: make fmt, make clippy, make docs, make core, make unit, make benches, make deny.
+
+CARGO ?= cargo
+# cargo-deny and the daemons of the SIPp tests may lie where a plain shell does not look.
+export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH):/usr/sbin:/sbin
+
+.PHONY: run test setup check fmt clippy docs core unit benches deny load
+
+# Calls between a played Genesys trunk and a played Teams hub, on loopback, told as ladders.
+run:
+	$(CARGO) run --quiet --locked -- demo
+
+test: setup check
+
+setup:
+	scripts/setup.sh
+
+# In order of cost: what fails soonest comes first.
+check: fmt deny core clippy docs unit benches
+
+fmt:
+	$(CARGO) fmt --check
+
+deny:
+	$(CARGO) deny --locked --all-features check --hide-inclusion-graph licenses bans sources
+
+# The core alone: the compiler holds the line between it and the shell.
+core:
+	$(CARGO) check --locked --no-default-features
+
+clippy:
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+docs:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+
+unit:
+	$(CARGO) test --locked
+
+benches:
+	$(CARGO) bench --locked --no-run
+
+# Figures for docs/performance.md: SIPp over TLS against a release build.
+load:
+	$(CARGO) bench --locked --bench load
