@@ -17,15 +17,21 @@
 pub mod directory;
 pub mod event;
 pub mod flow;
+pub mod identifier;
 pub mod io;
+pub mod number;
 pub mod pii;
 pub mod routing;
 pub mod sip;
 pub mod snapshot;
+pub mod timer;
 pub mod trunk;
 
 pub mod call;
+pub mod edge;
+pub mod health;
 pub mod normalize;
+pub mod screen;
 pub mod transaction;
 
 #[cfg(feature = "shell")]

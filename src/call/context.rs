@@ -66,6 +66,8 @@ pub struct Context {
     outputs: VecDeque<Output>,
     questions: HashMap<QuestionId, CallKey, foldhash::fast::RandomState>,
     last_question: u64,
+    /// Answers of the direct mode, not given yet.
+    direct: VecDeque<(QuestionId, Bytes)>,
 }
 
 impl Context {
@@ -89,6 +91,7 @@ impl Context {
             outputs: VecDeque::new(),
             questions: HashMap::default(),
             last_question: 0,
+            direct: VecDeque::new(),
         }
     }
 
@@ -129,15 +132,25 @@ impl Context {
         self.output(Output::Send { token, to: Destination::Hop(hop.clone()), octets });
     }
 
-    /// Asks the shell; the answer finds the call through [`asked_by`](Self::asked_by).
+    /// Asks the shell, or in direct mode answers with the description itself; the answer finds the call through [`asked_by`](Self::asked_by).
     pub fn ask(&mut self, key: CallKey, what: Question) -> QuestionId {
         self.last_question += 1;
         let question = QuestionId(self.last_question);
-        let deadline = self.now.monotonic + self.snapshot.edge.ask_timeout;
         self.questions.insert(question, key);
+        let Question::Media { sdp, .. } = &what;
+        if !self.snapshot.edge.ask_media {
+            self.direct.push_back((question, sdp.clone()));
+            return question;
+        }
+        let deadline = self.now.monotonic + self.snapshot.edge.ask_timeout;
         self.timers.set((key, Timer::Ask), deadline);
         self.output(Output::Ask { question, what, deadline });
         question
+    }
+
+    /// The next answer of the direct mode.
+    pub fn direct_answer(&mut self) -> Option<(QuestionId, Bytes)> {
+        self.direct.pop_front()
     }
 
     /// Which call asked, once; `None` when nobody waits any more.

@@ -237,6 +237,23 @@ impl Call {
         self.phase == Phase::Ending && self.caller.is_over() && callee && self.orphans.is_empty()
     }
 
+    /// The leg of a side, once there is one.
+    pub fn leg_at(&self, side: Side) -> Option<&Leg> {
+        match side {
+            Side::Caller => Some(&self.caller),
+            Side::Callee => self.callee.as_ref(),
+        }
+    }
+
+    /// The trunk on whose leg a server transaction is open.
+    pub fn trunk_of(&self, id: ServerId) -> Option<&std::sync::Arc<crate::trunk::Trunk>> {
+        let holds = |leg: &&Leg| {
+            leg.incoming.as_ref().is_some_and(|incoming| incoming.id == id)
+                || leg.unacknowledged.as_ref().is_some_and(|waiting| waiting.id == id)
+        };
+        [Some(&self.caller), self.callee.as_ref()].into_iter().flatten().find(holds).map(|leg| &leg.trunk)
+    }
+
     fn leg(&mut self, side: Side) -> Option<&mut Leg> {
         match side {
             Side::Caller => Some(&mut self.caller),

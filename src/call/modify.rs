@@ -464,6 +464,14 @@ impl Call {
         }
     }
 
+    /// A request that crossed has waited so long that its sender needs a 100 (RFC 4320 §4.1).
+    pub fn handle_trying_due(&mut self, cx: &mut Context, id: ServerId) {
+        if let Some(info) = self.infos.iter().find(|info| info.id == id) {
+            let trying = crate::sip::Draft::response(&info.request, 100, "Trying", "", info.via.as_deref()).finish();
+            cx.transactions.respond(cx.now.monotonic, id, 100, trying);
+        }
+    }
+
     /// A request of ours other than INVITE and UPDATE is over; `None`: without an answer.
     pub(super) fn handle_errand_end(&mut self, cx: &mut Context, side: Side, errand: Errand, response: Option<&Message>) {
         let status = response.and_then(Message::status).unwrap_or(408);

@@ -1,0 +1,455 @@
+//! The whole element as one state machine: inputs to transactions, dialogs and calls, and their
+//! effects out (design: "The core's contract").
+//!
+//! [`Edge`] composes and decides nothing of its own but who a message is for:
+//!
+//! - a response belongs to a client transaction, and through it to a call or to [`Health`];
+//! - a request with our To tag belongs to the leg of that tag (TDR-22: never to a connection);
+//! - a request without one is new: an INVITE may become a call ([`screen`](crate::screen)), OPTIONS is
+//!   answered, everything else is refused.
+//!
+//! Every method is total and panics on no input.
+
+use crate::call::{Admission, Call, CallKey, CallSummary, Context, Side};
+use crate::event::{DropReason, EndedBy, EventKind, ObservedMessage};
+use crate::flow::{FlowId, Now, Peer};
+use crate::health::Health;
+use crate::identifier::{Identity, Minter};
+use crate::io::{Answer, Destination, Input, Output};
+use crate::normalize;
+use crate::routing::{self, Failure};
+use crate::screen;
+use crate::sip::{Draft, Malformed, Message, Method, Name, Uri, Via};
+use crate::snapshot::Snapshot;
+use crate::transaction::{Effect, Received, ServerId, Transactions};
+use bytes::Bytes;
+use hashbrown::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What an [`Edge`] starts from.
+pub struct EdgeStart {
+    /// This node, written into identifiers.
+    pub node: u16,
+    /// This worker.
+    pub worker: u16,
+    /// Counts the starts of this worker, so that identifiers of an earlier life are told apart.
+    pub epoch: u32,
+    /// Seeds everything random; the same seed repeats a simulation.
+    pub seed: [u8; 32],
+    /// The virtual slots this worker owns.
+    pub slots: Vec<u8>,
+    /// Whether this worker sends the OPTIONS of the node (TDR-32).
+    pub speaks: bool,
+    /// Limits that hold over all workers.
+    pub admission: Arc<dyn Admission + Send + Sync>,
+}
+
+/// Which worker a message is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Owner {
+    /// This one.
+    Here,
+    /// Another: its call or transaction lives there.
+    Worker(u16),
+    /// Any: it begins something.
+    Anyone,
+    /// A CANCEL whose INVITE is not here: every worker is asked before 481.
+    UnmatchedCancel,
+}
+
+/// How much an [`Edge`] holds; all zero when it has been quiet for 64·T1.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Gauges {
+    /// Calls, those in their last transactions included.
+    pub calls: usize,
+    /// Our tags that lead to a leg.
+    pub dialogs: usize,
+    /// Client transactions.
+    pub client_transactions: usize,
+    /// Server transactions.
+    pub server_transactions: usize,
+    /// Timers of calls.
+    pub timers: usize,
+    /// Questions without answer.
+    pub questions: usize,
+}
+
+/// The element.
+pub struct Edge {
+    node: u16,
+    worker: u16,
+    cx: Context,
+    calls: HashMap<CallKey, Call, foldhash::fast::RandomState>,
+    /// Calls to look at again before the outputs are drained.
+    touched: Vec<CallKey>,
+    last_key: u64,
+    health: Option<Health>,
+}
+
+impl Edge {
+    /// An element without calls.
+    pub fn new(start: EdgeStart, snapshot: Arc<Snapshot>, now: Now) -> Self {
+        let EdgeStart { node, worker, epoch, seed, slots, speaks, admission } = start;
+        let mut minter = Minter::new(node, epoch, slots, seed);
+        let transactions = Transactions::new(snapshot.edge.t1, minter.session_id());
+        let cx = Context::new(now, snapshot, transactions, minter, admission);
+        let mut health = speaks.then(Health::default);
+        if let Some(health) = &mut health {
+            health.follow(&cx);
+        }
+        Self { node, worker, cx, calls: HashMap::default(), touched: Vec::new(), last_key: 0, health }
+    }
+
+    /// Takes one input. Drain [`poll_output`](Self::poll_output) afterwards.
+    pub fn handle_input(&mut self, now: Now, input: Input) {
+        self.cx.now = now;
+        match input {
+            Input::Message { message, flow, peer } => {
+                self.observe(Some(flow), peer.trunks.first().copied(), true, message.octets());
+                if message.is_request() {
+                    self.handle_request(message, flow, &peer);
+                } else {
+                    self.handle_response(&message);
+                }
+            }
+            Input::Malformed { request, fault, flow, peer } => self.handle_malformed(request, fault, flow, &peer),
+            Input::Sent { token, flow } => self.cx.transactions.sent(token, flow),
+            Input::SendFailed { token, .. } => self.cx.transactions.send_failed(now.monotonic, token),
+            Input::FlowLost { flow } => self.cx.transactions.flow_lost(now.monotonic, flow),
+            Input::Answer { question, result } => self.handle_answer(question, result),
+            Input::Restored { octets } => self.handle_restored(&octets),
+            Input::Snapshot(snapshot) => {
+                let own = (0..=u8::MAX).filter(|&slot| snapshot.slots[usize::from(slot)] == self.worker).collect();
+                self.cx.minter.set_slots(own);
+                self.cx.snapshot = snapshot;
+                if let Some(health) = &mut self.health {
+                    health.follow(&self.cx);
+                }
+            }
+            Input::Drain { now } => {
+                self.cx.draining = true;
+                let keys: Vec<CallKey> = if now { self.calls.keys().copied().collect() } else { Vec::new() };
+                for key in keys {
+                    self.with_call(key, |call, cx| call.finish(cx, EndedBy::Tandem, "drained", normalize::cause(503)));
+                }
+            }
+            Input::HangUp { call } => {
+                let key = self.calls.values().find(|candidate| candidate.id == call).map(|call| call.key);
+                if let Some(key) = key {
+                    self.with_call(key, |call, cx| call.finish(cx, EndedBy::Tandem, "ended by the operator", None));
+                }
+            }
+        }
+        self.settle();
+    }
+
+    /// Does what is due at `now`; early or repeated calls are harmless.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.cx.now = now;
+        self.cx.transactions.handle_timeout(now.monotonic);
+        self.settle();
+        while let Some((key, timer)) = self.cx.timers.expired(now.monotonic) {
+            self.with_call(key, |call, cx| call.handle_timer(cx, timer));
+            self.settle();
+        }
+        if let Some(health) = &mut self.health {
+            health.handle_timeout(&mut self.cx);
+        }
+        self.settle();
+    }
+
+    /// The next thing to do; drain to `None` after every `handle_*`.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.cx.poll_output()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do; `None`: not before an input.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let health = self.health.as_ref().and_then(|health| health.poll_timeout(self.cx.draining));
+        [self.cx.transactions.poll_timeout(), self.cx.timers.poll(), health].into_iter().flatten().min()
+    }
+
+    /// Which worker `message` is for, by the identifiers of ours that it carries.
+    pub fn owner(&self, message: &Message) -> Owner {
+        let minted = if message.is_request() {
+            crate::sip::tag(message.header(Name::To).unwrap_or("")).and_then(Identity::of)
+        } else {
+            crate::sip::top_via(message).ok().and_then(|via| via.branch()).and_then(Identity::of)
+        };
+        if let Some(minted) = minted.filter(|minted| minted.node == self.node) {
+            return match self.cx.snapshot.slots[usize::from(minted.slot)] {
+                worker if worker == self.worker => Owner::Here,
+                worker => Owner::Worker(worker),
+            };
+        }
+        match message.method() {
+            Method::Cancel if message.is_request() && !self.cx.transactions.has_invite_of(message) => Owner::UnmatchedCancel,
+            Method::Invite if message.is_request() => Owner::Anyone,
+            _ => Owner::Here,
+        }
+    }
+
+    /// The calls, for `tandem calls`.
+    pub fn calls(&self) -> Vec<CallSummary> {
+        self.calls.values().map(Call::summary).collect()
+    }
+
+    /// How much is held.
+    pub fn gauges(&self) -> Gauges {
+        let (client_transactions, server_transactions) = self.cx.transactions.gauges();
+        Gauges {
+            calls: self.calls.len(),
+            dialogs: self.cx.dialogs.len(),
+            client_transactions,
+            server_transactions,
+            timers: self.cx.timers.len(),
+            questions: self.cx.questions(),
+        }
+    }
+
+    fn with_call(&mut self, key: CallKey, act: impl FnOnce(&mut Call, &mut Context)) {
+        if let Some(call) = self.calls.get_mut(&key) {
+            act(call, &mut self.cx);
+            self.touched.push(key);
+        }
+    }
+
+    /// Carries effects on until nothing moves any more, then drops calls that are over.
+    fn settle(&mut self) {
+        loop {
+            if let Some((question, sdp)) = self.cx.direct_answer() {
+                self.handle_answer(question, Answer::Media(sdp));
+            } else if let Some(effect) = self.cx.poll_transactions() {
+                self.handle_effect(effect);
+            } else {
+                break;
+            }
+        }
+        while let Some(key) = self.touched.pop() {
+            if self.calls.get(&key).is_some_and(Call::is_over)
+                && let Some(mut call) = self.calls.remove(&key)
+            {
+                call.retire(&mut self.cx);
+            }
+        }
+    }
+
+    fn handle_effect(&mut self, effect: Effect) {
+        match effect {
+            Effect::Send { token, to, octets } => self.cx.output(Output::Send { token, to, octets }),
+            Effect::TimedOut { id, user } => self.handle_failure(id, user, Failure::Timeout),
+            Effect::Unreachable { id, user } => self.handle_failure(id, user, Failure::Unreachable),
+            Effect::ResponseUnsendable { id, octets } => self.redirect(id, &octets),
+            Effect::TryingDue { id, user } => self.with_call(CallKey(user), |call, cx| call.handle_trying_due(cx, id)),
+            // The 2xx has its own repetition (§13.3.1.4); a failure response without ACK ends silently.
+            Effect::NoAck { .. } => {}
+        }
+    }
+
+    fn handle_failure(&mut self, id: crate::transaction::ClientId, user: u64, failure: Failure) {
+        if user == CallKey::NONE.0 {
+            if let Some(health) = &mut self.health {
+                health.handle_result(&mut self.cx, id, None);
+            }
+            return;
+        }
+        self.with_call(CallKey(user), |call, cx| call.handle_failure(cx, id, failure));
+    }
+
+    /// A response whose flow is gone goes to the top Via, where its trunk allows that (RFC 3261 §18.2.2, TDR-80).
+    fn redirect(&mut self, id: ServerId, octets: &Bytes) {
+        let hop = Message::parse(octets.clone()).ok().and_then(|response| {
+            let via = Via::parse(response.header(Name::Via)?).ok()?;
+            let host = via.received().unwrap_or(via.host());
+            let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() };
+            let text = via.port().map_or_else(|| format!("sip:{host}"), |port| format!("sip:{host}:{port}"));
+            let uri = Uri::parse(&text).ok()?;
+            let call = self.cx.transactions.server_user(id).and_then(|user| self.calls.get(&CallKey(user)));
+            let own = call.and_then(|call| call.trunk_of(id));
+            let trunks = own.into_iter().chain(&self.cx.snapshot.trunks);
+            trunks.into_iter().find_map(|trunk| routing::hop_for_uri(&self.cx.snapshot, trunk, &uri).ok())
+        });
+        match hop {
+            Some(hop) => self.cx.transactions.redirect(id, Destination::Hop(Arc::new(hop))),
+            None => self.cx.event(None, EventKind::Dropped { reason: DropReason::ForbiddenDestination }),
+        }
+    }
+
+    fn handle_answer(&mut self, question: crate::io::QuestionId, answer: Answer) {
+        if let Some(key) = self.cx.asked_by(question) {
+            self.with_call(key, |call, cx| call.handle_answer(cx, question, answer));
+        }
+    }
+
+    fn handle_restored(&mut self, octets: &Bytes) {
+        self.last_key += 1;
+        let key = CallKey(self.last_key);
+        match Call::restore(&mut self.cx, key, octets) {
+            Ok(call) => {
+                self.calls.insert(key, call);
+            }
+            Err(error) => self.cx.event(
+                None,
+                EventKind::Alarm(crate::event::Alarm {
+                    key: "restore".to_owned(),
+                    severity: crate::event::Severity::Critical,
+                    raised: true,
+                    text: error.to_string(),
+                    remedy: "the call is lost; keep trunks configured until their calls have ended",
+                }),
+            ),
+        }
+    }
+
+    fn handle_response(&mut self, response: &Message) {
+        match self.cx.transactions.receive_response(self.cx.now.monotonic, response) {
+            Some(matched) if matched.user == CallKey::NONE.0 => {
+                let status = response.status().filter(|&status| status >= 200);
+                if let (Some(health), Some(status)) = (&mut self.health, status) {
+                    health.handle_result(&mut self.cx, matched.id, Some(status));
+                }
+            }
+            Some(matched) => {
+                self.with_call(CallKey(matched.user), |call, cx| call.handle_response(cx, matched.id, response));
+            }
+            None => self.cx.event(None, EventKind::Dropped { reason: DropReason::StrayResponse }),
+        }
+    }
+
+    fn handle_request(&mut self, request: Message, flow: FlowId, peer: &Arc<Peer>) {
+        let now = self.cx.now.monotonic;
+        let via = request.header(Name::Via).and_then(|value| Via::received_from(value, peer.source));
+        match self.cx.transactions.receive_request(now, &request, flow, peer.transport) {
+            Received::Absorbed | Received::AckAbsorbed => {}
+            Received::Ack => self.handle_ack(&request, peer),
+            Received::Merged(id) => self.refuse(id, &request, via.as_deref(), 482, "Loop Detected", |_| {}),
+            Received::Cancel { cancel, invite } => {
+                let status = if invite.is_some() { 200 } else { 481 };
+                let phrase = if invite.is_some() { "OK" } else { "No such transaction" };
+                self.refuse(cancel, &request, via.as_deref(), status, phrase, |_| {});
+                let reason = request.header(Name::Reason).map(str::to_owned);
+                if let Some((invite, key)) = invite.and_then(|id| Some((id, self.cx.transactions.server_user(id)?))) {
+                    self.with_call(CallKey(key), |call, cx| call.handle_cancel(cx, invite, reason));
+                }
+            }
+            Received::New(id) => match crate::sip::tag(request.header(Name::To).unwrap_or("")) {
+                Some(tag) => match self.leg_of(tag, &request, peer) {
+                    Some((key, side)) => {
+                        self.with_call(key, |call, cx| call.handle_request(cx, side, id, request, via));
+                    }
+                    None => self.refuse(id, &request, via.as_deref(), 481, "No such call", |_| {}),
+                },
+                None => self.handle_initial(id, request, via, peer),
+            },
+        }
+    }
+
+    fn handle_ack(&mut self, ack: &Message, peer: &Peer) {
+        let tag = crate::sip::tag(ack.header(Name::To).unwrap_or(""));
+        match tag.and_then(|tag| self.leg_of(tag, ack, peer)) {
+            Some((key, side)) => self.with_call(key, |call, cx| call.handle_ack(cx, side, ack)),
+            None => self.cx.event(None, EventKind::Dropped { reason: DropReason::StrayAck }),
+        }
+    }
+
+    /// The leg that `tag` names, if the request carries its other identifiers and comes from its trunk.
+    fn leg_of(&self, tag: &str, request: &Message, peer: &Peer) -> Option<(CallKey, Side)> {
+        let &(key, side) = self.cx.dialogs.get(tag)?;
+        let leg = self.calls.get(&key)?.leg_at(side)?;
+        (leg.dialog.matches(request) && peer.trunks.contains(&leg.trunk.id)).then_some((key, side))
+    }
+
+    fn handle_initial(&mut self, id: ServerId, request: Message, via: Option<String>, peer: &Arc<Peer>) {
+        match request.method() {
+            Method::Invite => {
+                self.last_key += 1;
+                let key = CallKey(self.last_key);
+                match screen::initial_invite(&mut self.cx, &self.calls_room(), key, id, request, via, peer) {
+                    Ok(new) => {
+                        let call = Call::open(&mut self.cx, new);
+                        self.calls.insert(key, call);
+                        self.touched.push(key);
+                    }
+                    Err(refused) => {
+                        let screen::Refused { request, via, refusal } = *refused;
+                        let trunk = peer.trunks.first().copied();
+                        let (status, reason) = (refusal.status(), refusal.to_string());
+                        self.cx.event(None, EventKind::Refused { trunk, status, reason: reason.clone() });
+                        self.refuse(id, &request, via.as_deref(), status, &reason, |draft| refusal.explain(draft));
+                    }
+                }
+            }
+            Method::Options => self.answer_options(id, &request, via.as_deref(), peer),
+            Method::Other(_) => self.refuse(id, &request, via.as_deref(), 501, "Not Implemented", |_| {}),
+            Method::Bye | Method::Update | Method::Prack | Method::Info => {
+                self.refuse(id, &request, via.as_deref(), 481, "No such call", |_| {});
+            }
+            _ => self.refuse(id, &request, via.as_deref(), 405, "Method Not Allowed", |_| {}),
+        }
+    }
+
+    fn calls_room(&self) -> screen::Room {
+        screen::Room { free: self.cx.snapshot.edge.max_calls.saturating_sub(self.calls.len()), node: self.node }
+    }
+
+    /// 200 with Contact and Allow, or the hub rejects it (TDR-34, 36); 503 to others while draining (GEN-84, 87).
+    fn answer_options(&mut self, id: ServerId, request: &Message, via: Option<&str>, peer: &Peer) {
+        let trunk = match screen::trunk_of(&self.cx.snapshot, peer, request) {
+            Ok(trunk) => trunk,
+            Err(refusal) => return self.refuse(id, request, via, refusal.status(), &refusal.to_string(), |_| {}),
+        };
+        if let Err(refusal) = screen::acceptable(request) {
+            return self.refuse(id, request, via, refusal.status(), &refusal.to_string(), |draft| refusal.explain(draft));
+        }
+        if self.cx.draining && trunk.kind != crate::trunk::Kind::Teams {
+            return self.refuse(id, request, via, 503, "Draining", |draft| {
+                draft.put(Name::RetryAfter, "60");
+            });
+        }
+        self.refuse(id, request, via, 200, "OK", |draft| {
+            draft.put(Name::Contact, &normalize::contact(&trunk, None)).put(Name::Accept, "application/sdp");
+            draft.put(Name::Supported, normalize::supported(&trunk));
+        });
+    }
+
+    /// A final response of the element itself. Allow goes with it, as RFC 3261 §20.5 recommends.
+    fn refuse(&mut self, id: ServerId, request: &Message, via: Option<&str>, status: u16, phrase: &str, fill: impl FnOnce(&mut Draft)) {
+        let slot = self.cx.minter.slot();
+        let tag = self.cx.minter.tag(slot);
+        let mut draft = Draft::response(request, status, phrase, &tag, via);
+        if *request.method() != Method::Cancel {
+            draft.put(Name::Allow, ALLOW);
+        }
+        draft.put(Name::Server, &self.cx.snapshot.edge.product);
+        fill(&mut draft);
+        self.cx.transactions.respond(self.cx.now.monotonic, id, status, draft.finish());
+    }
+
+    /// 400, 505 or 513 whose reason names the fault; nothing for responses and ACKs (§8.1.3.5, §17).
+    fn handle_malformed(&mut self, request: Option<Box<Message>>, fault: Malformed, flow: FlowId, peer: &Peer) {
+        let Some(request) = request.filter(|request| *request.method() != Method::Ack) else {
+            return self.cx.event(None, EventKind::Dropped { reason: DropReason::Malformed });
+        };
+        self.observe(Some(flow), peer.trunks.first().copied(), true, request.octets());
+        let slot = self.cx.minter.slot();
+        let tag = self.cx.minter.tag(slot);
+        let via = request.header(Name::Via).and_then(|value| Via::received_from(value, peer.source));
+        let (status, reason) = (fault.status(), fault.to_string());
+        let mut draft = Draft::response(&request, status, &reason, &tag, via.as_deref());
+        draft.put(Name::Server, &self.cx.snapshot.edge.product);
+        let octets = draft.finish();
+        self.cx.event(None, EventKind::Refused { trunk: peer.trunks.first().copied(), status, reason });
+        let token = self.cx.transactions.untracked();
+        self.cx.output(Output::Send { token, to: Destination::Flow(flow), octets });
+    }
+
+    fn observe(&mut self, flow: Option<FlowId>, trunk: Option<crate::flow::TrunkId>, received: bool, octets: Bytes) {
+        if self.cx.snapshot.edge.observe {
+            self.cx.event(None, EventKind::Message(Box::new(ObservedMessage { flow, trunk, received, octets })));
+        }
+    }
+}
+
+/// What we take; REFER is not among it until transfers are done here (TDR-56).
+const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, PRACK, UPDATE, NOTIFY";

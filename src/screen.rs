@@ -1,0 +1,259 @@
+//! What an initial request has to be before it becomes a call (RFC 3261 §8.2, §16.3; RFC 4028 §9).
+//!
+//! The checks stand in the order of RFC 3261 §8.2: method and dialog are known already, then the
+//! Request-URI, Max-Forwards, loops, required extensions, the body; then whose call it is, where it
+//! goes, and whether there is room. The first that fails is the answer, with the reason in words.
+
+use crate::call::session_timer::{SessionTimer, TooSmall};
+use crate::call::{Admit, CallKey, Context, NewCall};
+use crate::flow::Peer;
+use crate::identifier::Identity;
+use crate::normalize;
+use crate::routing;
+use crate::sip::sdp::Sdp;
+use crate::sip::{Draft, Message, Name, NameAddr, Scheme, Uri, decimal, option_tags, sdp_part};
+use crate::snapshot::Snapshot;
+use crate::transaction::ServerId;
+use crate::trunk::{Kind, Trunk};
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// Why an initial request is refused; one variant per check.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Refusal {
+    /// A URI scheme that is not dialled here (RFC 3261 §8.2.2.1, TDR-1).
+    #[error("Unsupported URI Scheme")]
+    Scheme,
+    /// The Request-URI cannot be read.
+    #[error("Request-URI malformed")]
+    MalformedUri,
+    /// A header field that is needed cannot be read or is missing.
+    #[error("{} malformed or missing", .0.as_str())]
+    Malformed(Name),
+    /// Max-Forwards is used up (§16.3 step 3).
+    #[error("Too Many Hops")]
+    TooManyHops,
+    /// The request carries a Call-ID of ours: it has come round (§16.3 step 4, GEN-79).
+    #[error("Loop Detected")]
+    Loop,
+    /// Extensions that are not known here (§8.2.2.3).
+    #[error("Bad Extension")]
+    Extension(String),
+    /// A body that is neither a session description nor holds one (§8.2.3).
+    #[error("Unsupported Media Type")]
+    MediaType,
+    /// A session description that cannot be read.
+    #[error("Session description malformed")]
+    Description,
+    /// No offer, and the called side needs one (TDR-55).
+    #[error("Offer needed")]
+    NoOffer,
+    /// The session interval is too small; the text is Min-SE (RFC 4028 §9).
+    #[error("Session Interval Too Small")]
+    Interval(u32),
+    /// New calls are refused while calls are brought to an end (TDR-128, GEN-87).
+    #[error("Draining")]
+    Draining,
+    /// The worker, or the trunk, has as many calls as it may (GEN-83).
+    #[error("Too many calls")]
+    TooManyCalls,
+    /// The trunk begins more calls a second than it may (GEN-83).
+    #[error("Too many calls a second")]
+    TooFast,
+    /// Trunk, number or route.
+    #[error("{0}")]
+    Routing(#[from] routing::Refusal),
+}
+
+impl Refusal {
+    /// The status of the response.
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::MalformedUri | Self::Malformed(_) => 400,
+            Self::MediaType => 415,
+            Self::Scheme => 416,
+            Self::Extension(_) => 420,
+            Self::Interval(_) => 422,
+            Self::Loop => 482,
+            Self::TooManyHops => 483,
+            Self::Description | Self::NoOffer => 488,
+            Self::Draining | Self::TooManyCalls | Self::TooFast => 503,
+            Self::Routing(refusal) => refusal.status(),
+        }
+    }
+
+    /// The header fields that say what would be acceptable.
+    pub fn explain(&self, draft: &mut Draft) {
+        match self {
+            Self::MediaType => draft.put(Name::Accept, "application/sdp"),
+            Self::Extension(tags) => draft.put(Name::Unsupported, tags),
+            Self::Interval(floor) => draft.put_number(Name::MinSe, *floor),
+            Self::Draining | Self::TooManyCalls => draft.put(Name::RetryAfter, "10"),
+            Self::TooFast => draft.put(Name::RetryAfter, "1"),
+            Self::Routing(routing::Refusal::AllDown) => draft.put(Name::RetryAfter, "10"),
+            Self::Scheme
+            | Self::MalformedUri
+            | Self::Malformed(_)
+            | Self::TooManyHops
+            | Self::Loop
+            | Self::Description
+            | Self::NoOffer
+            | Self::Routing(_) => draft,
+        };
+    }
+}
+
+/// A refused request, given back for its response.
+pub struct Refused {
+    /// The request.
+    pub request: Message,
+    /// Its top Via, completed.
+    pub via: Option<String>,
+    /// Why.
+    pub refusal: Refusal,
+}
+
+/// What the worker has room for.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// How many more calls fit.
+    pub free: usize,
+    /// This node, to know its own identifiers.
+    pub node: u16,
+}
+
+/// Checks an initial INVITE; what passes is counted by admission and becomes a call.
+///
+/// # Errors
+///
+/// [`Refused`] with the first check that failed.
+pub fn initial_invite(
+    cx: &mut Context,
+    room: &Room,
+    key: CallKey,
+    server: ServerId,
+    request: Message,
+    via: Option<String>,
+    peer: &Arc<Peer>,
+) -> Result<NewCall, Box<Refused>> {
+    match checked(cx, room, peer, &request) {
+        Ok(Checked { trunk, caller, called, decision, timer, max_forwards }) => {
+            let trying = Draft::response(&request, 100, "Trying", "", via.as_deref()).finish();
+            cx.transactions.respond(cx.now.monotonic, server, 100, trying);
+            let conversation = match trunk.kind {
+                Kind::Genesys => request.extension("x-inin-cnv").next().unwrap_or("").to_owned(),
+                Kind::Teams | Kind::Generic => String::new(),
+            };
+            Ok(NewCall { key, request, server, via, trunk, caller, called, decision, timer, max_forwards, conversation })
+        }
+        Err(refusal) => Err(Box::new(Refused { request, via, refusal })),
+    }
+}
+
+struct Checked {
+    trunk: Arc<Trunk>,
+    caller: normalize::Caller,
+    called: crate::number::Number,
+    decision: routing::Decision,
+    timer: SessionTimer,
+    max_forwards: u32,
+}
+
+fn checked(cx: &mut Context, room: &Room, peer: &Peer, request: &Message) -> Result<Checked, Refusal> {
+    let max_forwards = acceptable(request)?;
+    if Identity::of(request.call_id()).is_some_and(|minted| minted.node == room.node) {
+        return Err(Refusal::Loop);
+    }
+    if request.header(Name::Replaces).is_some() {
+        // Not announced until calls can be joined here (TDR-57); never a call of its own (TDR-114).
+        return Err(Refusal::Extension("replaces".to_owned()));
+    }
+    let contact = request.values(Name::Contact).next().and_then(|value| NameAddr::parse(value).ok());
+    if contact.is_none_or(|contact| contact.uri().is_err()) {
+        return Err(Refusal::Malformed(Name::Contact));
+    }
+    for name in [Name::From, Name::To] {
+        if request.header(name).is_none_or(|value| NameAddr::parse(value).is_err()) {
+            return Err(Refusal::Malformed(name));
+        }
+    }
+    let offer = offer(request)?;
+    let trunk = trunk_of(&cx.snapshot, peer, request)?;
+    if cx.draining {
+        return Err(Refusal::Draining);
+    }
+    let country_code = cx.snapshot.edge.country_code.clone();
+    let called = normalize::called(&trunk, &country_code, request)?;
+    let caller = normalize::caller(&trunk, &country_code, request);
+    let mut decision = routing::route(&cx.snapshot, &trunk, &called)?;
+    if offer.is_none() {
+        // TDR-55: the hub is never sent an INVITE without offer.
+        let snapshot = &cx.snapshot;
+        decision.targets.retain(|target| snapshot.trunk(target.trunk).is_some_and(|trunk| trunk.kind != Kind::Teams));
+        if decision.targets.is_empty() {
+            return Err(Refusal::NoOffer);
+        }
+    }
+    let timer = SessionTimer::accept(request, &trunk).map_err(|TooSmall(floor)| Refusal::Interval(floor))?;
+    if room.free == 0 {
+        return Err(Refusal::TooManyCalls);
+    }
+    match cx.admission.admit(trunk.id, cx.now, trunk.max_calls, trunk.max_call_rate) {
+        Admit::Yes => Ok(Checked { trunk, caller, called, decision, timer, max_forwards: max_forwards - 1 }),
+        Admit::TooMany => Err(Refusal::TooManyCalls),
+        Admit::TooFast => Err(Refusal::TooFast),
+    }
+}
+
+/// What every request outside a dialog has to be: a scheme we dial, hops left, no unknown extension
+/// required. Returns Max-Forwards as received; 70 when it is absent (§16.3 step 3).
+///
+/// # Errors
+///
+/// The [`Refusal`] of the first check that failed.
+pub fn acceptable(request: &Message) -> Result<u32, Refusal> {
+    let uri = Uri::parse(request.request_uri()).map_err(|_| Refusal::MalformedUri)?;
+    match uri.scheme() {
+        Scheme::Sip | Scheme::Tel => {}
+        Scheme::Sips | Scheme::Other(_) => return Err(Refusal::Scheme),
+    }
+    let hops = match request.header(Name::MaxForwards).map(decimal) {
+        None => 70,
+        Some(Ok(0)) => return Err(Refusal::TooManyHops),
+        Some(Ok(hops)) => hops.min(255),
+        Some(Err(_)) => return Err(Refusal::Malformed(Name::MaxForwards)),
+    };
+    let unknown: Vec<&str> = option_tags(request, Name::Require)
+        .chain(option_tags(request, Name::ProxyRequire))
+        .filter(|tag| !KNOWN_EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(tag)))
+        .collect();
+    if unknown.is_empty() { Ok(hops) } else { Err(Refusal::Extension(unknown.join(", "))) }
+}
+
+/// The extensions that a peer may require: session timers, and reliable provisional responses, which
+/// end here (RFC 4028, RFC 3262).
+const KNOWN_EXTENSIONS: [&str; 2] = ["timer", "100rel"];
+
+/// The trunk that a request outside a dialog is on.
+///
+/// # Errors
+///
+/// See [`routing::identify`].
+pub fn trunk_of(snapshot: &Snapshot, peer: &Peer, request: &Message) -> Result<Arc<Trunk>, Refusal> {
+    let id = routing::identify(snapshot, peer, request)?;
+    let trunk = snapshot.trunk(id).cloned();
+    Ok(trunk.ok_or(routing::Refusal::UnknownTrunk)?)
+}
+
+fn offer(request: &Message) -> Result<Option<Bytes>, Refusal> {
+    let body = request.body();
+    if body.is_empty() {
+        return Ok(None);
+    }
+    if request.header(Name::ContentEncoding).is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
+        return Err(Refusal::MediaType);
+    }
+    let offer = sdp_part(request.header(Name::ContentType).unwrap_or(""), &body).ok_or(Refusal::MediaType)?;
+    Sdp::parse(offer.clone()).map_err(|_| Refusal::Description)?;
+    Ok(Some(offer))
+}
