@@ -17,11 +17,13 @@
 pub mod directory;
 pub mod event;
 pub mod flow;
+pub mod identifier;
 pub mod io;
 pub mod pii;
 pub mod routing;
 pub mod sip;
 pub mod snapshot;
+pub mod timer;
 pub mod trunk;
 
 pub mod call;
