@@ -3,7 +3,7 @@
 //! A [`Timers`] holds at most one moment per key. It knows no clock: its owner asks when to come back
 //! ([`poll`](Timers::poll)), comes back with the time, and takes the keys that are due one by one
 //! ([`expired`](Timers::expired)), in the order of their moments and, at the same moment, in the order
-//! in which they were set: a simulation repeats itself.
+//! in which they were first set to it: a simulation repeats itself.
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -42,6 +42,9 @@ impl<K: Copy + Eq + Hash> Timers<K> {
 
     /// Sets the timer of `key` to `at`, in place of what it was set to.
     pub fn set(&mut self, key: K, at: Instant) {
+        if self.live.get(&key).is_some_and(|&(set, _)| set == at) {
+            return;
+        }
         self.count += 1;
         self.live.insert(key, (at, self.count));
         self.heap.push(Entry { at, count: self.count, key });
