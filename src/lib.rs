@@ -18,6 +18,7 @@ pub mod directory;
 pub mod event;
 pub mod flow;
 pub mod io;
+pub mod number;
 pub mod pii;
 pub mod routing;
 pub mod sip;
