@@ -1,5 +1,348 @@
-//! From an initial request to ordered targets, or a refusal.
+//! From an initial request to ordered targets, or a refusal; and from a failed target to the next.
+//!
+//! [`identify`] says which trunk a request comes from (design: "Peer, then trunk"), [`route`] which
+//! hosts of which trunks are tried in what order, [`after_failure`] whether the next one is (TDR-123 to
+//! 125, GEN-85). [`hop`] and [`hop_for_uri`] are the only makers of a [`Hop`]: what they refuse is never
+//! dialled (design: "Where we dial"). What a number looks like on the wire is the business of
+//! [`normalize`](crate::normalize).
 
-/// One route. Placeholder of the foundation; see the contracts.
-#[derive(Clone, Debug)]
-pub struct Route {}
+use crate::flow::{Hop, Peer, TrunkId};
+use crate::number::{Number, NumberError, Pattern, PatternError};
+use crate::pii::Pii;
+use crate::sip::{Message, Scheme, Uri, host_ip};
+use crate::snapshot::{Snapshot, address_key};
+use crate::trunk::{Kind, Trunk};
+use smallvec::{SmallVec, smallvec};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// One route of the configuration; the first that matches wins.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Route {
+    /// Whose calls it is for; `None`: everybody's.
+    pub from: Option<TrunkId>,
+    /// Which numbers it is for.
+    pub number: NumberMatch,
+    /// Where the calls go, first to last.
+    pub to: Vec<TrunkId>,
+}
+
+/// Which numbers a route is for.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum NumberMatch {
+    /// Every number: `*`.
+    Any,
+    /// Numbers that the directory gives to an active user: `directory`.
+    Directory,
+    /// Numbers that a pattern means: `+4969123*`.
+    Pattern(Pattern),
+}
+
+impl NumberMatch {
+    /// Reads the `number` of a route.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pattern::parse`].
+    pub fn parse(text: &str) -> Result<Self, PatternError> {
+        match text.trim() {
+            "*" => Ok(Self::Any),
+            "directory" => Ok(Self::Directory),
+            pattern => Pattern::parse(pattern).map(Self::Pattern),
+        }
+    }
+
+    /// Whether nothing that `other` matches is left when this has had its turn.
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Any, _) | (Self::Directory, Self::Directory) => true,
+            (Self::Pattern(own), Self::Pattern(other)) => own.covers(other),
+            (Self::Directory, Self::Any | Self::Pattern(_)) | (Self::Pattern(_), Self::Any | Self::Directory) => false,
+        }
+    }
+}
+
+/// Why an initial request gets no target.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
+pub enum Refusal {
+    /// The Request-URI, or the To that holds the number, cannot be read.
+    #[error("URI malformed")]
+    MalformedUri,
+    /// A URI that is neither `sip:` nor `tel:` (TDR-1: no `sips:`).
+    #[error("URI scheme not supported")]
+    Scheme,
+    /// The request names no trunk that its peer may be (TDR-158).
+    #[error("no such trunk")]
+    UnknownTrunk,
+    /// The request fits several trunks.
+    #[error("trunk ambiguous")]
+    AmbiguousTrunk,
+    /// Where the number should be is something else.
+    #[error("not a telephone number")]
+    NotANumber,
+    /// There is no number.
+    #[error("number incomplete")]
+    Incomplete,
+    /// No route is for this trunk and number.
+    #[error("no route")]
+    NoRoute,
+    /// A route asks the directory, which does not have the number (TDR-46).
+    #[error("number not in the directory")]
+    UnknownNumber,
+    /// The directory says that the user may not be called.
+    #[error("user not active")]
+    Inactive,
+    /// Every host of every target is down, or the trunk is being removed.
+    #[error("no target available")]
+    AllDown,
+}
+
+impl Refusal {
+    /// The status of the response. 503 only where another SBC might do better (GEN-80, TDR-127, TDR-163).
+    pub fn status(self) -> u16 {
+        match self {
+            Self::MalformedUri => 400,
+            Self::UnknownTrunk | Self::AmbiguousTrunk | Self::NotANumber | Self::NoRoute | Self::UnknownNumber => 404,
+            Self::Scheme => 416,
+            Self::Inactive => 480,
+            Self::Incomplete => 484,
+            Self::AllDown => 503,
+        }
+    }
+
+    /// What it is called in events and metrics: a word of its own for each variant.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::MalformedUri => "malformed-uri",
+            Self::Scheme => "scheme",
+            Self::UnknownTrunk => "unknown-trunk",
+            Self::AmbiguousTrunk => "ambiguous-trunk",
+            Self::NotANumber => "not-a-number",
+            Self::Incomplete => "incomplete",
+            Self::NoRoute => "no-route",
+            Self::UnknownNumber => "unknown-number",
+            Self::Inactive => "inactive",
+            Self::AllDown => "all-down",
+        }
+    }
+}
+
+impl From<NumberError> for Refusal {
+    fn from(error: NumberError) -> Self {
+        match error {
+            NumberError::Empty => Self::Incomplete,
+            NumberError::NotANumber | NumberError::TooLong => Self::NotANumber,
+        }
+    }
+}
+
+/// Which of the trunks that `peer` may be sends `request`, an initial one or one outside dialogs.
+///
+/// The host of the Request-URI names us as that trunk knows us; where trunks share our name, `tgrp`
+/// (RFC 4904) tells them apart. A peer that can be one trunk only is that trunk even when it names us
+/// by another name or address, as Genesys may (GEN-21), but the hub's trunks are told by name alone
+/// (TDR-158).
+///
+/// # Errors
+///
+/// [`Refusal::UnknownTrunk`], [`Refusal::AmbiguousTrunk`] or, for a Request-URI that cannot be read,
+/// [`Refusal::MalformedUri`] and [`Refusal::Scheme`].
+pub fn identify(snapshot: &Snapshot, peer: &Peer, request: &Message) -> Result<TrunkId, Refusal> {
+    let uri = Uri::parse(request.request_uri()).map_err(|_| Refusal::MalformedUri)?;
+    match uri.scheme() {
+        Scheme::Sip | Scheme::Tel => {}
+        Scheme::Sips | Scheme::Other(_) => return Err(Refusal::Scheme),
+    }
+    let candidates: SmallVec<[&Arc<Trunk>; 4]> =
+        peer.trunks.iter().filter_map(|&id| snapshot.trunk(id)).filter(|trunk| !trunk.retired).collect();
+    let named: SmallVec<[&Arc<Trunk>; 4]> =
+        candidates.iter().copied().filter(|trunk| same_host(&trunk.fqdn, uri.host())).collect();
+    let group = uri.user_params().get("tgrp");
+    let in_group =
+        |trunk: &Arc<Trunk>| group.is_some_and(|group| !group.is_empty() && group == &*trunk.termination_identifier);
+    let narrowed = if named.is_empty() { &candidates } else { &named };
+    match (named.as_slice(), candidates.as_slice()) {
+        ([one], _) => Ok(one.id),
+        ([], [one]) if one.kind != Kind::Teams => Ok(one.id),
+        ([], [] | [_]) => Err(Refusal::UnknownTrunk),
+        _ => {
+            let mut fitting = narrowed.iter().filter(|trunk| in_group(trunk));
+            match (fitting.next(), fitting.next()) {
+                (Some(one), None) => Ok(one.id),
+                (None, _) if named.is_empty() => Err(Refusal::UnknownTrunk),
+                _ => Err(Refusal::AmbiguousTrunk),
+            }
+        }
+    }
+}
+
+fn same_host(own: &str, named: &str) -> bool {
+    own.trim_end_matches('.').eq_ignore_ascii_case(named.trim_end_matches('.'))
+}
+
+/// A host to try.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Target {
+    /// The trunk.
+    pub trunk: TrunkId,
+    /// Index in [`Trunk::hosts`].
+    pub host: usize,
+}
+
+/// Where a call goes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Decision {
+    /// The hosts to try, first to last; never empty.
+    pub targets: SmallVec<[Target; 4]>,
+    /// Who has the number, as far as the directory knows.
+    pub user: Option<Pii<String>>,
+    /// Index of the route in [`Snapshot::routes`].
+    pub route: usize,
+}
+
+/// Where a call from `from` to `number` goes.
+///
+/// The hosts of a route's trunks are tried in order; those that health has found down are left out.
+///
+/// # Errors
+///
+/// [`Refusal::NoRoute`], [`Refusal::UnknownNumber`], [`Refusal::Inactive`] or [`Refusal::AllDown`].
+pub fn route(snapshot: &Snapshot, from: &Trunk, number: &Number) -> Result<Decision, Refusal> {
+    let entry = snapshot.directory.lookup(number);
+    // Why nothing matched, should it come to that: the most telling reason wins.
+    let mut refusal = Refusal::NoRoute;
+    for (place, route) in snapshot.routes.iter().enumerate() {
+        if route.from.is_some_and(|id| id != from.id) {
+            continue;
+        }
+        let matches = match &route.number {
+            NumberMatch::Any => true,
+            NumberMatch::Pattern(pattern) => pattern.matches(number),
+            NumberMatch::Directory => {
+                refusal = if entry.is_some() { Refusal::Inactive } else { Refusal::UnknownNumber };
+                entry.is_some_and(|entry| entry.active)
+            }
+        };
+        if matches {
+            let targets = targets(snapshot, route);
+            if targets.is_empty() {
+                return Err(Refusal::AllDown);
+            }
+            return Ok(Decision { targets, user: entry.map(|entry| entry.user.clone()), route: place });
+        }
+    }
+    Err(refusal)
+}
+
+fn targets(snapshot: &Snapshot, route: &Route) -> SmallVec<[Target; 4]> {
+    let trunks = route.to.iter().filter_map(|&id| snapshot.trunk(id)).filter(|trunk| !trunk.retired);
+    trunks
+        .flat_map(|trunk| (0..trunk.hosts.len()).map(|host| Target { trunk: trunk.id, host }))
+        .filter(|target| !snapshot.down.contains(&(target.trunk, target.host)))
+        .collect()
+}
+
+/// How an attempt at a target ended without an answer to give.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Failure {
+    /// It answered with this final status, 300 to 699.
+    Status(u16),
+    /// It did not answer in time: our own timer, Timer B or Timer F.
+    Timeout,
+    /// The request could not be sent, or its flow was lost before any response.
+    Unreachable,
+}
+
+impl Failure {
+    /// The status that the caller's leg starts from when no target is left; see
+    /// [`final_status`](crate::normalize::final_status). The platform as a whole could not be reached,
+    /// so another SBC may do better (TDR-127, GEN-80).
+    pub fn status(self) -> u16 {
+        match self {
+            Self::Status(status) => status,
+            Self::Timeout | Self::Unreachable => 503,
+        }
+    }
+}
+
+/// What to do after a [`Failure`].
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Next {
+    /// Try the next target; without one, end as [`GiveUp`](Self::GiveUp) with [`Failure::status`].
+    TryNext,
+    /// End the call with this status of the called side, still to be put into the caller's terms by
+    /// [`final_status`](crate::normalize::final_status).
+    GiveUp(u16),
+}
+
+/// Whether a call goes on to the next target after `failure` of one of `kind`.
+///
+/// `provisional_seen`: a provisional other than 100 came from it. The party was found then, and
+/// ringing it again elsewhere shows as a missed call (TDR-122, 124; GEN-85).
+pub fn after_failure(kind: Kind, failure: Failure, provisional_seen: bool) -> Next {
+    match (kind, failure) {
+        (_, Failure::Timeout | Failure::Unreachable) if provisional_seen => Next::GiveUp(480),
+        (_, Failure::Status(status)) if provisional_seen => Next::GiveUp(status),
+        (_, Failure::Timeout | Failure::Unreachable | Failure::Status(503)) => Next::TryNext,
+        // TDR-124: open at Microsoft, so the careful reading: nothing has rung yet.
+        (Kind::Teams, Failure::Status(500..=599)) => Next::TryNext,
+        (Kind::Genesys, Failure::Status(408)) => Next::TryNext,
+        (Kind::Teams | Kind::Genesys | Kind::Generic, Failure::Status(status)) => Next::GiveUp(status),
+    }
+}
+
+/// Where the host at `index` of a trunk is reached. An index that is none means the trunk's own name.
+pub fn hop(snapshot: &Snapshot, trunk: &Trunk, index: usize) -> Hop {
+    match trunk.hosts.get(index) {
+        Some(host) => hop_to(snapshot, trunk, host.name.clone(), host.port),
+        None => hop_to(snapshot, trunk, trunk.request_host.clone(), None),
+    }
+}
+
+/// Why a URI is not dialled.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
+pub enum Forbidden {
+    /// Not `sip:`; `sips:` is supported by neither platform (TDR-1, GEN-45).
+    #[error("URI scheme not dialled")]
+    Scheme,
+    /// A name that is neither a host of the trunk nor below one of its suffixes (TDR-83).
+    #[error("host outside the trunk's names")]
+    Name,
+    /// An address outside the trunk's ranges.
+    #[error("address outside the trunk's ranges")]
+    Address,
+}
+
+/// Where a Route or Contact of `trunk`'s dialogs leads, if we may dial it.
+///
+/// Host and port are obeyed as they stand (TDR-83, 84; GEN-38). The transport is the trunk's, whatever
+/// the URI says: a trunk has one (GEN-5), and TLS is never left. `maddr` is not looked at.
+///
+/// # Errors
+///
+/// [`Forbidden`] says why not.
+pub fn hop_for_uri(snapshot: &Snapshot, trunk: &Trunk, uri: &Uri<'_>) -> Result<Hop, Forbidden> {
+    match uri.scheme() {
+        Scheme::Sip => {}
+        Scheme::Sips | Scheme::Tel | Scheme::Other(_) => return Err(Forbidden::Scheme),
+    }
+    match host_ip(uri.host()) {
+        // A host configured as an address may lie outside the ranges it calls from.
+        Some(address) if trunk.covers(address) || trunk.may_dial(uri.host()) => {}
+        Some(_) => return Err(Forbidden::Address),
+        None if trunk.may_dial(uri.host()) => {}
+        None => return Err(Forbidden::Name),
+    }
+    Ok(hop_to(snapshot, trunk, Arc::from(uri.host().trim_matches(['[', ']'])), uri.port()))
+}
+
+fn hop_to(snapshot: &Snapshot, trunk: &Trunk, host: Arc<str>, port: Option<u16>) -> Hop {
+    let transport = trunk.transport;
+    let written = port;
+    let port = port.unwrap_or(transport.default_port());
+    let addresses = match host_ip(&host) {
+        Some(address) => smallvec![SocketAddr::new(address, port)],
+        None => snapshot.addresses.get(&address_key(transport, &host, written)).cloned().unwrap_or_default(),
+    };
+    Hop { trunk: trunk.id, transport, host, port, addresses }
+}

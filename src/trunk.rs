@@ -4,6 +4,8 @@
 //! operator's keys, the core reads it, nobody changes it. What may connect as a trunk and where a
 //! trunk lets us dial is decided here and nowhere else (design: "Peer, then trunk", "Where we dial").
 
+pub mod platforms;
+
 use crate::flow::{ListenerId, Transport, TrunkId};
 use crate::sip::Method;
 use ipnet::IpNet;

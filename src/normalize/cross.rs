@@ -1,0 +1,195 @@
+//! What of one leg the other one sees: header fields, Reason, final statuses, bodies (TDR-59, 61, 62,
+//! 82, 91, 121 to 127, 163; GEN-17, 61, 63, 66, 80, 95).
+
+use crate::sip::{HeaderLine, Message, Name, is_media_type, sdp_part};
+use crate::trunk::Kind;
+use bytes::Bytes;
+use bytestring::ByteString;
+
+/// Whether a header field line of an INVITE, or of a response to one, goes over to the other leg.
+///
+/// Never what belongs to the leg (dialog, transaction, routing, timers, credentials, capabilities),
+/// says who calls (see [`invite_form`](super::invite_form)) or describes the body. Between platforms
+/// little is left:
+///
+/// - The hub gets nothing: it uses none of it, and the rest is not its business (TDR-62).
+/// - Genesys gets User-to-User, which only it understands (GEN-65), and what a carrier adds by itself.
+/// - Reserved names of either platform stay with it (GEN-61, 63; TDR-61, 150); so do extensions from
+///   Genesys, which may be a shared secret (GEN-27).
+pub fn crosses(from: Kind, to: Kind, line: &HeaderLine<'_>) -> bool {
+    if to == Kind::Teams || reserved(line.text) {
+        return false;
+    }
+    match line.name {
+        Name::UserToUser => to == Kind::Genesys,
+        Name::Other if is_x_user_to_user(line.text) => to == Kind::Genesys,
+        Name::Other => from == Kind::Generic,
+        // Who forwarded the call: a carrier may tell, Genesys' own stays with it (GEN-59), and the hub's
+        // History-Info may hold what its users keep private (TDR-119).
+        Name::Diversion | Name::HistoryInfo => from == Kind::Generic,
+        Name::AcceptContact
+        | Name::AcceptLanguage
+        | Name::AlertInfo
+        | Name::CallInfo
+        | Name::ErrorInfo
+        | Name::InReplyTo
+        | Name::Organization
+        | Name::Priority
+        | Name::Subject
+        | Name::Warning => from == Kind::Generic || to == Kind::Generic,
+        Name::Accept
+        | Name::AcceptEncoding
+        | Name::Allow
+        | Name::AllowEvents
+        | Name::Authorization
+        | Name::CallId
+        | Name::Contact
+        | Name::ContentDisposition
+        | Name::ContentEncoding
+        | Name::ContentLanguage
+        | Name::ContentLength
+        | Name::ContentType
+        | Name::CSeq
+        | Name::Date
+        | Name::Event
+        | Name::Expires
+        | Name::From
+        | Name::Geolocation
+        | Name::Identity
+        | Name::MaxForwards
+        | Name::MimeVersion
+        | Name::MinExpires
+        | Name::MinSe
+        | Name::PAssertedIdentity
+        | Name::PPreferredIdentity
+        | Name::Privacy
+        | Name::ProxyAuthenticate
+        | Name::ProxyAuthorization
+        | Name::ProxyRequire
+        | Name::RAck
+        | Name::Reason
+        | Name::RecordRoute
+        | Name::ReferSub
+        | Name::ReferTo
+        | Name::ReferredBy
+        | Name::RemotePartyId
+        | Name::Replaces
+        | Name::ReplyTo
+        | Name::Require
+        | Name::RetryAfter
+        | Name::Route
+        | Name::RSeq
+        | Name::Server
+        | Name::SessionExpires
+        | Name::SubscriptionState
+        | Name::Supported
+        | Name::Timestamp
+        | Name::To
+        | Name::Unsupported
+        | Name::UserAgent
+        | Name::Via
+        | Name::WwwAuthenticate => false,
+    }
+}
+
+/// The lines of `message` that go over, in order: those that [`crosses`] lets over, of User-to-User
+/// only the first, as Genesys throws several away together (GEN-66).
+pub fn crossing<'m>(from: Kind, to: Kind, message: &'m Message) -> impl Iterator<Item = HeaderLine<'m>> + 'm {
+    // `User-to-User` is looked for before `x-User-to-User` (GEN-66).
+    let standard = message.header(Name::UserToUser).is_some();
+    let mut taken = false;
+    message.lines().filter(move |line| {
+        let user_to_user = match line.name {
+            Name::UserToUser => Some(true),
+            Name::Other if is_x_user_to_user(line.text) => Some(!standard),
+            _ => None,
+        };
+        match user_to_user {
+            Some(wanted) => crosses(from, to, line) && wanted && !std::mem::replace(&mut taken, true),
+            None => crosses(from, to, line),
+        }
+    })
+}
+
+fn is_x_user_to_user(name: &str) -> bool {
+    name.eq_ignore_ascii_case("x-user-to-user")
+}
+
+/// Whether a platform keeps names like this one for itself (GEN-61, 63; TDR-61, 150).
+fn reserved(name: &str) -> bool {
+    const PREFIXES: [&str; 5] = ["x-inin", "x-genesys", "x-pcv", "x-gcv", "x-ms-"];
+    PREFIXES.iter().any(|prefix| name.get(..prefix.len()).is_some_and(|front| front.eq_ignore_ascii_case(prefix)))
+}
+
+/// The final status that a leg of `to` hears when a leg of `from` ended with `status` (300 to 699).
+///
+/// Redirections and challenges end here: 3xx is followed by neither side (TDR-121), and we hold no
+/// credentials of the caller. Then by who hears it:
+///
+/// - Genesys takes every 5xx for "try another SBC" and Teams 408, 503 and 504 (GEN-80, TDR-127): what the
+///   called party decided must not sound like that, so only 503 stays, and 504 where it is not the hub's.
+///   Faults between us and the called side (400, 420, 481, …) are nobody's on the other: 480.
+/// - A generic trunk hears what was said.
+pub fn final_status(from: Kind, to: Kind, status: u16) -> u16 {
+    match (status, to) {
+        (0..=299 | 700.., _) => 500, // not a failure: nothing calls with it
+        (300..=399, _) => 480,
+        (401 | 407, _) => 403,
+        (_, Kind::Generic) => status,
+        (600, _) => 486,
+        (604, _) => 404,
+        (606, _) => 488,
+        (603 | 607 | 608, _) => 603,
+        (601..=602 | 605 | 609..=699, _) => 480,
+        (415, _) => 488, // the body was a description that the other side does not take (TDR-55)
+        (410, _) if from != Kind::Teams => 404,
+        (402 | 403 | 404 | 480 | 482 | 483 | 484 | 486 | 488, _) => status,
+        // Whatever is left of the 4xx: no answer (408), media that failed (the hub's 410, TDR-140), and
+        // faults between us and the called side.
+        (400..=499, _) => 480,
+        (503, _) => 503,
+        // The hub's is about one user or one call, not about the platform.
+        (504, _) if from != Kind::Teams => 504,
+        (500..=599, _) => 480,
+    }
+}
+
+/// What of a Reason value goes over to the other leg, in a BYE, CANCEL or final response.
+///
+/// `status` is that of the response that carries it; `None` in a request. `value` is one value of a list.
+///
+/// - SIP causes cross as they are: "Call completed elsewhere" keeps the hub from showing a missed call (TDR-82).
+/// - The hub's Q.850 cause of a 486 is 34, which makes networks try again: it becomes 17 (TDR-91).
+/// - Genesys tries again on many Q.850 causes: those do not reach it (GEN-80).
+/// - The hub's texts carry diagnostics for its operator, which stay with us (TDR-92).
+pub fn reason(from: Kind, to: Kind, status: Option<u16>, value: &str) -> Option<String> {
+    let parsed = crate::sip::Reason::parse(value).ok()?;
+    if !parsed.protocol.eq_ignore_ascii_case("Q.850") {
+        let known = parsed.protocol.eq_ignore_ascii_case("SIP");
+        return (known || to == Kind::Generic).then(|| value.to_owned());
+    }
+    let cause = parsed.cause?;
+    let said = if from == Kind::Teams && status == Some(486) { 17 } else { cause };
+    if to == Kind::Genesys && RETRIED_CAUSES.contains(&said) {
+        return None;
+    }
+    if from == Kind::Teams || said != cause { Some(format!("Q.850;cause={said}")) } else { Some(value.to_owned()) }
+}
+
+/// The Q.850 causes on which Genesys tries another trunk by default (GEN-80).
+const RETRIED_CAUSES: [u16; 24] =
+    [1, 2, 3, 4, 5, 25, 27, 28, 31, 34, 38, 41, 42, 44, 46, 62, 63, 79, 91, 96, 97, 99, 100, 103];
+
+/// The body that goes to a trunk of kind `to`, with its Content-Type; `None`: no body.
+///
+/// The platforms get a session description and nothing else (TDR-59); a generic trunk gets what came.
+pub fn body_for(to: Kind, message: &Message) -> Option<(ByteString, Bytes)> {
+    let (content_type, body) = (message.header(Name::ContentType)?, message.body());
+    if body.is_empty() {
+        return None;
+    }
+    if is_media_type(content_type, "application/sdp") || to == Kind::Generic {
+        return Some((message.keep(content_type), body));
+    }
+    sdp_part(content_type, &body).map(|sdp| (ByteString::from_static("application/sdp"), sdp))
+}
