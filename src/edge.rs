@@ -131,7 +131,9 @@ impl Edge {
                 self.cx.draining = true;
                 let keys: Vec<CallKey> = if now { self.calls.keys().copied().collect() } else { Vec::new() };
                 for key in keys {
-                    self.with_call(key, |call, cx| call.finish(cx, EndedBy::Tandem, "drained", normalize::cause(503)));
+                    self.with_call(key, |call, cx| {
+                        call.finish(cx, EndedBy::Tandem, "drained", crate::call::own_reason(503, "Draining"))
+                    });
                 }
             }
             Input::HangUp { call } => {
@@ -184,7 +186,7 @@ impl Edge {
             };
         }
         match message.method() {
-            Method::Cancel if message.is_request() && !self.cx.transactions.has_invite_of(message) => Owner::UnmatchedCancel,
+            Method::Cancel if message.is_request() && !self.cx.transactions.owns(message) => Owner::UnmatchedCancel,
             Method::Invite if message.is_request() => Owner::Anyone,
             _ => Owner::Here,
         }
@@ -365,7 +367,8 @@ impl Edge {
             Method::Invite => {
                 self.last_key += 1;
                 let key = CallKey(self.last_key);
-                match screen::initial_invite(&mut self.cx, &self.calls_room(), key, id, request, via, peer) {
+                let room = self.room();
+                match screen::initial_invite(&mut self.cx, room, key, id, request, via, peer) {
                     Ok(new) => {
                         let call = Call::open(&mut self.cx, new);
                         self.calls.insert(key, call);
@@ -389,7 +392,7 @@ impl Edge {
         }
     }
 
-    fn calls_room(&self) -> screen::Room {
+    fn room(&self) -> screen::Room {
         screen::Room { free: self.cx.snapshot.edge.max_calls.saturating_sub(self.calls.len()), node: self.node }
     }
 
@@ -400,7 +403,8 @@ impl Edge {
             Err(refusal) => return self.refuse(id, request, via, refusal.status(), &refusal.to_string(), |_| {}),
         };
         if let Err(refusal) = screen::acceptable(request) {
-            return self.refuse(id, request, via, refusal.status(), &refusal.to_string(), |draft| refusal.explain(draft));
+            return self
+                .refuse(id, request, via, refusal.status(), &refusal.to_string(), |draft| refusal.explain(draft));
         }
         if self.cx.draining && trunk.kind != crate::trunk::Kind::Teams {
             return self.refuse(id, request, via, 503, "Draining", |draft| {
@@ -414,7 +418,15 @@ impl Edge {
     }
 
     /// A final response of the element itself. Allow goes with it, as RFC 3261 §20.5 recommends.
-    fn refuse(&mut self, id: ServerId, request: &Message, via: Option<&str>, status: u16, phrase: &str, fill: impl FnOnce(&mut Draft)) {
+    fn refuse(
+        &mut self,
+        id: ServerId,
+        request: &Message,
+        via: Option<&str>,
+        status: u16,
+        phrase: &str,
+        fill: impl FnOnce(&mut Draft),
+    ) {
         let slot = self.cx.minter.slot();
         let tag = self.cx.minter.tag(slot);
         let mut draft = Draft::response(request, status, phrase, &tag, via);
@@ -440,7 +452,7 @@ impl Edge {
         draft.put(Name::Server, &self.cx.snapshot.edge.product);
         let octets = draft.finish();
         self.cx.event(None, EventKind::Refused { trunk: peer.trunks.first().copied(), status, reason });
-        let token = self.cx.transactions.untracked();
+        let token = crate::io::UNTRACKED;
         self.cx.output(Output::Send { token, to: Destination::Flow(flow), octets });
     }
 

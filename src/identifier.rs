@@ -52,6 +52,11 @@ impl Minter {
         self.next.checked_rem(self.slots.len()).and_then(|at| self.slots.get(at)).copied().unwrap_or(0)
     }
 
+    /// The slot of an identifier of ours; any own slot for what we did not mint.
+    pub fn slot_of(&mut self, text: &str) -> u8 {
+        Identity::of(text).map_or_else(|| self.slot(), |identity| identity.slot)
+    }
+
     /// A From or To tag (RFC 3261 §19.3).
     pub fn tag(&mut self, slot: u8) -> String {
         self.mint("", slot)

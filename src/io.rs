@@ -17,6 +17,10 @@ use uuid::Uuid;
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Token(pub u64);
 
+/// The token of messages that belong to no transaction: the ACK of a 2xx, the answer to octets that are
+/// no message. Nobody waits for their fate.
+pub const UNTRACKED: Token = Token(0);
+
 /// Something the core has to know.
 #[derive(Debug)]
 pub enum Input {

@@ -265,6 +265,17 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// What happened, in words.
+    pub fn explanation(self) -> &'static str {
+        match self {
+            Self::Status(_) => "refused",
+            Self::Timeout => "no answer from the host",
+            Self::Unreachable => "the host cannot be reached",
+        }
+    }
+}
+
 /// What to do after a [`Failure`].
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Next {

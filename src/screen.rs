@@ -129,7 +129,7 @@ pub struct Room {
 /// [`Refused`] with the first check that failed.
 pub fn initial_invite(
     cx: &mut Context,
-    room: &Room,
+    room: Room,
     key: CallKey,
     server: ServerId,
     request: Message,
@@ -144,7 +144,19 @@ pub fn initial_invite(
                 Kind::Genesys => request.extension("x-inin-cnv").next().unwrap_or("").to_owned(),
                 Kind::Teams | Kind::Generic => String::new(),
             };
-            Ok(NewCall { key, request, server, via, trunk, caller, called, decision, timer, max_forwards, conversation })
+            Ok(NewCall {
+                key,
+                request,
+                server,
+                via,
+                trunk,
+                caller,
+                called,
+                decision,
+                timer,
+                max_forwards,
+                conversation,
+            })
         }
         Err(refusal) => Err(Box::new(Refused { request, via, refusal })),
     }
@@ -159,7 +171,7 @@ struct Checked {
     max_forwards: u32,
 }
 
-fn checked(cx: &mut Context, room: &Room, peer: &Peer, request: &Message) -> Result<Checked, Refusal> {
+fn checked(cx: &mut Context, room: Room, peer: &Peer, request: &Message) -> Result<Checked, Refusal> {
     let max_forwards = acceptable(request)?;
     if Identity::of(request.call_id()).is_some_and(|minted| minted.node == room.node) {
         return Err(Refusal::Loop);

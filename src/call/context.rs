@@ -5,9 +5,9 @@
 
 use super::{Admission, CallKey, Side};
 use crate::event::{Event, EventKind};
-use crate::flow::{Hop, Now, Transport};
+use crate::flow::{Hop, Now};
 use crate::identifier::Minter;
-use crate::io::{Destination, Output, Question, QuestionId};
+use crate::io::{Destination, Output, Question, QuestionId, UNTRACKED};
 use crate::sip::Method;
 use crate::snapshot::Snapshot;
 use crate::timer::Timers;
@@ -128,8 +128,7 @@ impl Context {
 
     /// Sends an ACK of a 2xx, which belongs to no transaction (RFC 3261 §13.2.2.4).
     pub fn send_ack(&mut self, hop: &Arc<Hop>, octets: Bytes) {
-        let token = self.transactions.untracked();
-        self.output(Output::Send { token, to: Destination::Hop(hop.clone()), octets });
+        self.output(Output::Send { token: UNTRACKED, to: Destination::Hop(hop.clone()), octets });
     }
 
     /// Asks the shell, or in direct mode answers with the description itself; the answer finds the call through [`asked_by`](Self::asked_by).
@@ -183,5 +182,4 @@ impl Context {
     pub fn questions(&self) -> usize {
         self.questions.len()
     }
-
 }

@@ -44,7 +44,11 @@ impl Descriptions {
             self.username = origin.username.to_owned();
             self.address = format!("{} {} {}", origin.nettype, origin.addrtype, origin.address);
         }
-        let same = self.sent.as_ref().and_then(|sent| Sdp::parse(sent.clone()).ok()).is_some_and(|sent| sent.same_session(&new));
+        let same = self
+            .sent
+            .as_ref()
+            .and_then(|sent| Sdp::parse(sent.clone()).ok())
+            .is_some_and(|sent| sent.same_session(&new));
         if !same {
             self.version += 1;
         }
@@ -111,7 +115,8 @@ pub fn offer_for(to: Kind, offer: &Bytes, real: Option<&Bytes>) -> Bytes {
     }
     // The address that the peer had before the hold; without one its origin's (never 0.0.0.0).
     let before = real.and_then(|real| Sdp::parse(real.clone()).ok());
-    let address = before.as_ref().and_then(|before| before.media().find_map(|media| media.connection.map(str::to_owned)));
+    let address =
+        before.as_ref().and_then(|before| before.media().find_map(|media| media.connection.map(str::to_owned)));
     let address = address.filter(|address| address != "0.0.0.0").unwrap_or_else(|| sdp.origin().address.to_owned());
     Sdp::parse(inactive.clone()).map_or(inactive, |inactive| inactive.with_connection(&address))
 }

@@ -86,7 +86,7 @@ impl Dialog {
     /// Takes the Contact of a target refresh (§12.2). Returns whether the target changed (GEN-41).
     pub fn retarget(&mut self, message: &Message) -> bool {
         match contact_uri(message) {
-            Some(uri) if uri != self.remote_target => {
+            Some(uri) if uri != &*self.remote_target => {
                 self.remote_target = owned(uri);
                 true
             }
@@ -97,7 +97,7 @@ impl Dialog {
     /// Whether the request carries this dialog's identifiers (§12.2.2; TDR-22: never the connection).
     pub fn matches(&self, request: &Message) -> bool {
         let remote = crate::sip::tag(request.header(Name::From).unwrap_or("")).unwrap_or("");
-        request.call_id() == self.call_id && remote == self.remote_tag
+        request.call_id() == &*self.call_id && remote == &*self.remote_tag
     }
 
     /// Notes the sequence number of a request other than ACK and CANCEL (§12.2.2).
@@ -151,7 +151,10 @@ impl Dialog {
 
 /// Whether the router behind a Route value is a loose one (§12.2.1.1).
 fn is_loose(route: &str) -> bool {
-    NameAddr::parse(route).ok().and_then(|route| Uri::parse(route.uri_text()).ok()).is_none_or(|uri| uri.params().has("lr"))
+    NameAddr::parse(route)
+        .ok()
+        .and_then(|route| Uri::parse(route.uri_text()).ok())
+        .is_none_or(|uri| uri.params().has("lr"))
 }
 
 /// The URI of the first Contact value (TDR-43).
@@ -200,9 +203,13 @@ Contact: <sip:+14255550144@198.51.100.34:5061;transport=tls;gc-node=c9d0;ob>
     fn a_strict_router_gets_its_uri_in_the_request_line() {
         let text = INVITE.replace(";lr;gcv=2>,<sip:10.0.0.1;lr>", ">");
         let dialog = Dialog::from_request(&message(&text), "ours".into());
-        let bye = Message::parse(dialog.request(&Method::Bye, 1, "SIP/2.0/TLS a;branch=z9hG4bK2", 70).finish()).expect("parses");
+        let bye = Message::parse(dialog.request(&Method::Bye, 1, "SIP/2.0/TLS a;branch=z9hG4bK2", 70).finish())
+            .expect("parses");
         assert_eq!(bye.request_uri(), "sip:198.51.100.21:5061;transport=tls");
-        assert_eq!(bye.header(Name::Route), Some("<sip:+14255550144@198.51.100.34:5061;transport=tls;gc-node=c9d0;ob>"));
+        assert_eq!(
+            bye.header(Name::Route),
+            Some("<sip:+14255550144@198.51.100.34:5061;transport=tls;gc-node=c9d0;ob>")
+        );
     }
 
     #[test]

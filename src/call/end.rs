@@ -6,10 +6,9 @@
 
 use super::context::{Context, Timer};
 use super::leg::{Errand, Incoming, LegState};
-use super::{Call, Phase, Side};
+use super::{Call, Phase, Side, reason};
 use crate::event::{EndedBy, EventKind};
 use crate::io::Output;
-use crate::normalize;
 use crate::sip::{Method, Name};
 
 impl Call {
@@ -18,7 +17,7 @@ impl Call {
         let early = side == Side::Caller && self.phase == Phase::Proceeding;
         let from = self.leg(side).map(|leg| leg.trunk.kind);
         let to = self.leg(side.other()).map(|leg| leg.trunk.kind);
-        let reason = from.zip(to).and_then(|(from, to)| normalize::reason(from, to, &bye.request));
+        let reason = from.zip(to).and_then(|(from, to)| reason::crossing(from, to, &bye.request));
         let Some(leg) = self.leg(side) else { return };
         let draft = leg.response(cx, &bye.request, bye.via.as_deref(), 200, "OK");
         cx.transactions.respond(cx.now.monotonic, bye.id, 200, draft.finish());
@@ -32,7 +31,7 @@ impl Call {
         leg.state = LegState::Ended;
         leg.unacknowledged = None;
         leg.bye_after_ack = None;
-        let why = normalize::explanation(&bye.request);
+        let why = reason::explanation(&bye.request);
         let why = if why.is_empty() { "hung up".to_owned() } else { why };
         self.finish(cx, side.ended_by(), &why, reason);
     }
@@ -65,7 +64,8 @@ impl Call {
         }
         let Some(leg) = self.leg(side) else { return };
         if let Some(incoming) = leg.incoming.take() {
-            let (status, phrase) = if leg.state == LegState::Early { (500, "Call ended") } else { (487, "Request Terminated") };
+            let (status, phrase) =
+                if leg.state == LegState::Early { (500, "Call ended") } else { (487, "Request Terminated") };
             leg.refuse(cx, &incoming, status, phrase, |_| {});
         }
         match leg.state {

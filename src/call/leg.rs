@@ -14,7 +14,7 @@ use crate::event::{DropReason, EventKind};
 use crate::flow::Hop;
 use crate::normalize;
 use crate::routing;
-use crate::sip::{Draft, Message, Method, Name, Uri};
+use crate::sip::{Draft, Field, Message, Method, Name, Uri};
 use crate::transaction::{ClientId, ServerId};
 use crate::trunk::{Kind, Trunk};
 use bytes::Bytes;
@@ -64,10 +64,6 @@ pub enum Purpose {
 pub struct Outgoing {
     /// Its client transaction.
     pub id: ClientId,
-    /// As sent; a CANCEL is made from it (RFC 3261 §9.1).
-    pub octets: Bytes,
-    /// Where it went.
-    pub hop: Arc<Hop>,
     /// Its sequence number.
     pub cseq: u32,
     /// What it is for.
@@ -183,12 +179,18 @@ impl Leg {
 
     /// Whether an offer is under way in either direction (RFC 3261 §14, RFC 3311 §5.2).
     pub fn is_busy(&self) -> bool {
-        self.incoming.is_some() || self.outgoing.is_some() || self.unacknowledged.is_some() || self.owes_answer.is_some()
+        self.incoming.is_some()
+            || self.outgoing.is_some()
+            || self.unacknowledged.is_some()
+            || self.owes_answer.is_some()
     }
 
     /// Whether nothing of the leg is left to wait for.
     pub fn is_over(&self) -> bool {
-        self.state == LegState::Ended && self.outgoing.is_none() && self.errands.is_empty() && self.bye_after_ack.is_none()
+        self.state == LegState::Ended
+            && self.outgoing.is_none()
+            && self.errands.is_empty()
+            && self.bye_after_ack.is_none()
     }
 
     /// Where the next request of the dialog goes (TDR-83, 84; design: "Where we dial"). `None` when the
@@ -206,19 +208,29 @@ impl Leg {
 
     /// The beginning of a request of ours, and its branch.
     pub fn draft(&self, cx: &mut Context, method: &Method, cseq: u32) -> (Draft, String) {
-        let branch = cx.minter.branch(cx.minter.slot_of(&self.dialog.local_tag));
+        let slot = cx.minter.slot_of(&self.dialog.local_tag);
+        let branch = cx.minter.branch(slot);
         let via = normalize::via(&self.trunk, &branch);
         let mut draft = self.dialog.request(method, cseq, &via, MAX_FORWARDS);
         if matches!(method, Method::Invite | Method::Update | Method::Options) {
             draft.put(Name::Contact, &self.contact);
-            draft.put(Name::Allow, normalize::allow(&self.trunk)).put(Name::Supported, normalize::supported(&self.trunk));
+            draft
+                .put(Name::Allow, normalize::allow(&self.trunk))
+                .put(Name::Supported, normalize::supported(&self.trunk));
         }
         draft.put(Name::UserAgent, &cx.snapshot.edge.product);
         (draft, branch)
     }
 
     /// Sends an INVITE or UPDATE within the dialog, with `offer` where there is one.
-    pub fn offer(&mut self, cx: &mut Context, key: CallKey, method: &Method, purpose: Purpose, offer: Option<Bytes>) -> bool {
+    pub fn offer(
+        &mut self,
+        cx: &mut Context,
+        key: CallKey,
+        method: &Method,
+        purpose: Purpose,
+        offer: Option<Bytes>,
+    ) -> bool {
         let Some(hop) = self.hop(cx) else {
             return false;
         };
@@ -233,10 +245,9 @@ impl Leg {
         if let Some(offer) = offer {
             draft.body("application/sdp", offer);
         }
-        let octets = draft.finish();
-        let id = cx.request(key, method, &branch, &hop, octets.clone());
+        let id = cx.request(key, method, &branch, &hop, draft.finish());
         let cancel = Cancel::No;
-        self.outgoing = Some(Outgoing { id, octets, hop, cseq, purpose, offered, before, answered: false, cancel });
+        self.outgoing = Some(Outgoing { id, cseq, purpose, offered, before, answered: false, cancel });
         true
     }
 
@@ -256,7 +267,14 @@ impl Leg {
     }
 
     /// Sends a request other than INVITE and UPDATE within the dialog.
-    pub fn errand(&mut self, cx: &mut Context, key: CallKey, method: &Method, errand: Errand, fill: impl FnOnce(&mut Draft)) -> bool {
+    pub fn errand(
+        &mut self,
+        cx: &mut Context,
+        key: CallKey,
+        method: &Method,
+        errand: Errand,
+        fill: impl FnOnce(&mut Draft),
+    ) -> bool {
         let Some(hop) = self.hop(cx) else {
             return false;
         };
@@ -273,7 +291,9 @@ impl Leg {
         let mut draft = Draft::response(request, status, reason, &self.dialog.local_tag, via);
         if (101..300).contains(&status) {
             draft.put(Name::Contact, &self.contact);
-            draft.put(Name::Allow, normalize::allow(&self.trunk)).put(Name::Supported, normalize::supported(&self.trunk));
+            draft
+                .put(Name::Allow, normalize::allow(&self.trunk))
+                .put(Name::Supported, normalize::supported(&self.trunk));
         }
         draft.put(Name::Server, &cx.snapshot.edge.product);
         draft
@@ -281,7 +301,15 @@ impl Leg {
 
     /// Sends a 2xx to `incoming`; that of an INVITE is repeated until its ACK (§13.3.1.4). `offered`
     /// says that `sdp` is an offer.
-    pub fn accept(&mut self, cx: &mut Context, key: CallKey, incoming: Incoming, sdp: Option<Bytes>, offered: bool, cross: &[(crate::sip::Field, String)]) {
+    pub fn accept(
+        &mut self,
+        cx: &mut Context,
+        key: CallKey,
+        incoming: Incoming,
+        sdp: Option<Bytes>,
+        offered: bool,
+        cross: &[(Field, String)],
+    ) {
         let mut draft = self.response(cx, &incoming.request, incoming.via.as_deref(), 200, "OK");
         if let Some(value) = self.timer.value(true) {
             draft.put(Name::SessionExpires, &value);
@@ -309,7 +337,14 @@ impl Leg {
     }
 
     /// Refuses `incoming`.
-    pub fn refuse(&self, cx: &mut Context, incoming: &Incoming, status: u16, reason: &str, fill: impl FnOnce(&mut Draft)) {
+    pub fn refuse(
+        &self,
+        cx: &mut Context,
+        incoming: &Incoming,
+        status: u16,
+        reason: &str,
+        fill: impl FnOnce(&mut Draft),
+    ) {
         let mut draft = self.response(cx, &incoming.request, incoming.via.as_deref(), status, reason);
         fill(&mut draft);
         cx.transactions.respond(cx.now.monotonic, incoming.id, status, draft.finish());
@@ -339,7 +374,7 @@ impl Leg {
         match outgoing.cancel {
             Cancel::No if outgoing.answered => {
                 outgoing.cancel = Cancel::Sent;
-                send_cancel(cx, &outgoing.octets, &outgoing.hop, reason);
+                send_cancel(cx, outgoing.id, reason.as_deref());
             }
             Cancel::No => outgoing.cancel = Cancel::Wanted(reason),
             Cancel::Wanted(_) | Cancel::Sent => {}
@@ -350,27 +385,9 @@ impl Leg {
 /// Max-Forwards of requests that begin here (RFC 3261 §8.1.1.6).
 pub const MAX_FORWARDS: u32 = 70;
 
-/// Sends the CANCEL of the INVITE `invite`, to where that went (RFC 3261 §9.1).
-pub fn send_cancel(cx: &mut Context, invite: &Bytes, hop: &Arc<Hop>, reason: Option<String>) {
-    let Ok(invite) = Message::parse(invite.clone()) else {
-        return;
-    };
-    let mut draft = Draft::request(&Method::Cancel, invite.request_uri());
-    let mut branch = "";
-    if let Some(via) = invite.header(Name::Via) {
-        draft.put(Name::Via, via);
-        branch = crate::sip::Via::parse(via).ok().and_then(|via| via.branch()).unwrap_or("");
-    }
-    for line in invite.lines() {
-        if matches!(line.name, Name::Route | Name::From | Name::To | Name::CallId) {
-            draft.put(line.name, line.value);
-        }
-    }
-    draft.put_number(Name::MaxForwards, MAX_FORWARDS);
-    draft.put_parts(Name::CSeq, &[itoa::Buffer::new().format(invite.cseq().number), " CANCEL"]);
-    if let Some(reason) = reason {
-        draft.put(Name::Reason, &reason);
-    }
-    cx.request(CallKey::NONE, &Method::Cancel, branch, hop, draft.finish());
+/// Sends the CANCEL of an INVITE of ours, to where that went (RFC 3261 §9.1).
+pub fn send_cancel(cx: &mut Context, invite: ClientId, reason: Option<&str>) {
+    let fields: SmallVec<[(Field, &str); 1]> =
+        reason.map(|reason| (Field::from(Name::Reason), reason)).into_iter().collect();
+    cx.transactions.cancel(cx.now.monotonic, invite, CallKey::NONE.0, &fields);
 }
-

@@ -19,11 +19,13 @@ pub mod dialog;
 mod end;
 pub mod leg;
 mod modify;
+mod reason;
 pub mod saved;
 pub mod session_timer;
 mod set_up;
 
 pub use context::{Context, Timer};
+pub(crate) use reason::own as own_reason;
 pub use set_up::NewCall;
 
 use crate::event::{CallRecord, EndedBy};
@@ -263,7 +265,14 @@ impl Call {
 
     /// A request of `side` within its dialog, other than ACK and CANCEL. `via` is the top Via where it
     /// has to be completed (RFC 3581).
-    pub fn handle_request(&mut self, cx: &mut Context, side: Side, id: ServerId, request: Message, via: Option<String>) {
+    pub fn handle_request(
+        &mut self,
+        cx: &mut Context,
+        side: Side,
+        id: ServerId,
+        request: Message,
+        via: Option<String>,
+    ) {
         cx.transactions.set_server_user(id, self.key.0);
         let method = request.method().clone();
         let Some(leg) = self.leg(side) else {
@@ -315,17 +324,19 @@ impl Call {
                 return self.handle_errand_end(cx, side, errand, Some(response));
             }
             // A 2xx again, whose ACK was lost; or another fork's.
-            if *response.method() == Method::Invite && response.status().is_some_and(|status| (200..300).contains(&status)) {
+            if *response.method() == Method::Invite
+                && response.status().is_some_and(|status| (200..300).contains(&status))
+            {
                 let same = crate::sip::tag(response.header(Name::To).unwrap_or("")) == Some(&leg.dialog.remote_tag);
                 let number = response.cseq().number;
-                if same && response.call_id() == leg.dialog.call_id {
+                if same && response.call_id() == &*leg.dialog.call_id {
                     if let Some((_, octets, hop)) = leg.ack.as_ref().filter(|(cseq, ..)| *cseq == number) {
                         let (octets, hop) = (octets.clone(), hop.clone());
                         cx.send_ack(&hop, octets);
                     }
                     return;
                 }
-                if side == Side::Callee && response.call_id() == leg.dialog.call_id {
+                if side == Side::Callee && response.call_id() == &*leg.dialog.call_id {
                     return self.end_fork(cx, response);
                 }
             }
@@ -423,4 +434,3 @@ struct Parties {
     caller: Caller,
     called: Number,
 }
-

@@ -11,9 +11,8 @@ use super::description::{answer_for, offer_for};
 use super::leg::{Cancel, Errand, Incoming, LegState, Purpose};
 use super::session_timer::{SessionTimer, TooSmall};
 use super::set_up::phrase;
-use super::{Call, Phase, Side, Then};
+use super::{Call, Phase, Side, Then, reason};
 use crate::event::EndedBy;
-use crate::normalize;
 use crate::sip::sdp::Sdp;
 use crate::sip::{Message, Method, Name, decimal, sdp_part};
 use crate::transaction::ServerId;
@@ -45,6 +44,7 @@ impl Call {
             return refuse(self, cx, &incoming, 415, "Unsupported Media Type", false);
         }
         let other_busy = self.other_is_busy(side);
+        let key = self.key;
         let Some(leg) = self.leg(side) else { return };
         // UPDATE without offer changes nothing but target and timer, at any time (RFC 3311 §5.2).
         let plain = update && incoming.offer.is_none();
@@ -77,12 +77,12 @@ impl Call {
         }
         let moved = leg.dialog.retarget(&incoming.request);
         if plain {
-            leg.accept(cx, self.key, incoming, None, false, &[]);
+            leg.accept(cx, key, incoming, None, false, &[]);
         } else if let Some(offer) = incoming.offer.clone() {
             let same = !leg.media.changes(&offer);
             match leg.media.sent.clone().filter(|_| same) {
                 // The offer of before: the answer of before (RFC 3264 §8). A refresh needs no more.
-                Some(sent) => leg.accept(cx, self.key, incoming, Some(sent), false, &[]),
+                Some(sent) => leg.accept(cx, key, incoming, Some(sent), false, &[]),
                 None => {
                     leg.incoming = Some(incoming);
                     self.ask(cx, side, true, offer, Then::Reoffer(side));
@@ -94,7 +94,8 @@ impl Call {
             leg.incoming = Some(incoming);
             match last {
                 Some(last) => {
-                    let active = Sdp::parse(last.clone()).map_or(last, |sdp| sdp.with_direction(crate::sip::sdp::Direction::SendRecv));
+                    let active = Sdp::parse(last.clone())
+                        .map_or(last, |sdp| sdp.with_direction(crate::sip::sdp::Direction::SendRecv));
                     self.ask(cx, side, true, active, Then::Reoffer(side));
                 }
                 None => self.refuse_offer(cx, side, 488, "No session to describe"),
@@ -148,6 +149,7 @@ impl Call {
     /// A response to a re-INVITE or UPDATE of ours on `side`.
     pub(super) fn handle_offer_response(&mut self, cx: &mut Context, side: Side, response: &Message) {
         let status = response.status().unwrap_or(0);
+        let (key, ending) = (self.key, self.phase == Phase::Ending);
         let Some(leg) = self.leg(side) else { return };
         let Some(outgoing) = &mut leg.outgoing else { return };
         if status < 200 {
@@ -155,7 +157,7 @@ impl Call {
             if let Cancel::Wanted(reason) = &mut outgoing.cancel {
                 let reason = reason.take();
                 outgoing.cancel = Cancel::Sent;
-                super::leg::send_cancel(cx, &outgoing.octets, &outgoing.hop, reason);
+                super::leg::send_cancel(cx, outgoing.id, reason.as_deref());
             }
             return;
         }
@@ -170,13 +172,13 @@ impl Call {
         if invite {
             leg.acknowledge(cx, cseq, None);
         }
-        if leg.state == LegState::Ended || self.phase == Phase::Ending {
+        if leg.state == LegState::Ended || ending {
             return self.close(cx);
         }
         if response.header(Name::SessionExpires).is_some() || leg.timer.interval.is_some() {
             leg.timer = SessionTimer::agreed(response);
         }
-        leg.watch(cx, self.key);
+        leg.watch(cx, key);
         let answer = sdp_part(response.header(Name::ContentType).unwrap_or(""), &response.body());
         let changed = answer.as_ref().is_some_and(|answer| leg.media.receive(answer));
         if moved {
@@ -193,7 +195,9 @@ impl Call {
                 let last = self.leg(side.other()).and_then(|leg| leg.media.received.clone());
                 self.realign(cx, side, last);
             }
-            (Purpose::Refresh | Purpose::Realign, Some(answer)) if changed => self.realign(cx, side.other(), Some(answer)),
+            (Purpose::Refresh | Purpose::Realign, Some(answer)) if changed => {
+                self.realign(cx, side.other(), Some(answer))
+            }
             (Purpose::Refresh | Purpose::Realign, _) => {
                 if let Some(leg) = self.leg(side) {
                     leg.realigned = 0;
@@ -206,9 +210,10 @@ impl Call {
 
     /// A re-INVITE or UPDATE of ours on `side` failed with `status`; 408 stands for silence.
     pub(super) fn offer_failed(&mut self, cx: &mut Context, side: Side, status: u16, min_se: Option<u32>) {
+        let (key, ending) = (self.key, self.phase == Phase::Ending);
         let Some(leg) = self.leg(side) else { return };
         let Some(outgoing) = leg.outgoing.take() else { return };
-        if leg.state == LegState::Ended || self.phase == Phase::Ending {
+        if leg.state == LegState::Ended || ending {
             return self.close(cx);
         }
         if outgoing.before.is_some() {
@@ -232,11 +237,11 @@ impl Call {
                 if outgoing.purpose == Purpose::Refresh || leg.realign.is_none() {
                     leg.realign = leg.media.sent.clone();
                 }
-                cx.set_timer(self.key, Timer::Offer(side), Duration::from_millis(pause));
+                cx.set_timer(key, Timer::Offer(side), Duration::from_millis(pause));
             }
             Purpose::Refresh if status == 422 => {
                 leg.timer.interval = Some(min_se.unwrap_or(1800).max(90));
-                cx.set_timer(self.key, Timer::Offer(side), BUSY_PAUSE);
+                cx.set_timer(key, Timer::Offer(side), BUSY_PAUSE);
                 leg.realign = leg.media.sent.clone();
             }
             Purpose::Refresh | Purpose::Realign | Purpose::Initial => {}
@@ -277,7 +282,6 @@ impl Call {
             return;
         };
         cx.cancel_timer(self.key, Timer::Repeat(side));
-        cx.transactions.acknowledged(waiting.id);
         if let Some(leg) = self.leg(side)
             && let Some(reason) = leg.bye_after_ack.take()
         {
@@ -436,11 +440,15 @@ impl Call {
     /// INFO crosses where the platform takes it; it never reaches the hub (TDR-90).
     pub(super) fn handle_info(&mut self, cx: &mut Context, side: Side, info: Incoming) {
         let key = self.key;
-        let takes = self.leg(side.other()).is_some_and(|other| other.trunk.takes(&Method::Info) && other.state == LegState::Confirmed);
+        let takes = self
+            .leg(side.other())
+            .is_some_and(|other| other.trunk.takes(&Method::Info) && other.state == LegState::Confirmed);
         if takes && let Some(other) = self.leg(side.other()) {
             let request = &info.request;
             let sent = other.errand(cx, key, &Method::Info, Errand::Info(info.id), |draft| {
-                for line in request.lines().filter(|line| line.text.eq_ignore_ascii_case("Info-Package") || line.name == Name::ContentDisposition) {
+                for line in request.lines().filter(|line| {
+                    line.text.eq_ignore_ascii_case("Info-Package") || line.name == Name::ContentDisposition
+                }) {
                     draft.put(line.text, line.value);
                 }
                 if let Some(content_type) = request.header(Name::ContentType) {
@@ -473,7 +481,13 @@ impl Call {
     }
 
     /// A request of ours other than INVITE and UPDATE is over; `None`: without an answer.
-    pub(super) fn handle_errand_end(&mut self, cx: &mut Context, side: Side, errand: Errand, response: Option<&Message>) {
+    pub(super) fn handle_errand_end(
+        &mut self,
+        cx: &mut Context,
+        side: Side,
+        errand: Errand,
+        response: Option<&Message>,
+    ) {
         let status = response.and_then(Message::status).unwrap_or(408);
         match errand {
             Errand::Bye => self.close(cx),
@@ -497,6 +511,6 @@ impl Call {
 
     /// One side is gone without BYE: both legs end.
     pub(super) fn lost(&mut self, cx: &mut Context, side: Side, why: &str) {
-        self.finish(cx, side.ended_by(), why, normalize::cause(408));
+        self.finish(cx, side.ended_by(), why, reason::own(408, "Session lost"));
     }
 }

@@ -9,7 +9,7 @@ use super::description::{answer_for, offer_for};
 use super::dialog::Dialog;
 use super::leg::{Cancel, Incoming, Leg, LegState, Outgoing, Purpose, send_cancel};
 use super::session_timer::SessionTimer;
-use super::{Call, CallKey, Orphan, Parties, Phase, Reliable, Side, Then};
+use super::{Call, CallKey, Orphan, Parties, Phase, Reliable, Side, Then, reason};
 use crate::event::{CallRecord, EndedBy, EventKind};
 use crate::normalize::{self, Caller};
 use crate::number::Number;
@@ -77,20 +77,21 @@ pub(super) struct Attempt {
 impl Call {
     /// Opens a call: the caller has its 100, the offer is on its way.
     pub fn open(cx: &mut Context, new: NewCall) -> Self {
-        let NewCall { key, request, server, via, trunk, caller, called, decision, timer, max_forwards, conversation } = new;
+        let NewCall { key, request, server, via, trunk, caller, called, decision, timer, max_forwards, conversation } =
+            new;
         cx.transactions.set_server_user(server, key.0);
         let slot = cx.minter.slot();
         let id = cx.minter.uuid(cx.now.unix_ms);
         let tag = ByteString::from(cx.minter.tag(slot));
         cx.dialogs.insert(tag.clone(), (key, Side::Caller));
-        let contact = normalize::contact(&trunk, Some(called.as_str()));
+        let contact = normalize::contact(&trunk, Some(&called.user_part()));
         let dialog = Dialog::from_request(&request, tag);
         let record = CallRecord {
             id,
             started_ms: cx.now.unix_ms,
             from_trunk: trunk.name.to_string(),
-            caller: Pii::new(caller.number.as_ref().map(|number| number.as_str().to_owned()).unwrap_or_default()),
-            callee: Pii::new(called.as_str().to_owned()),
+            caller: Pii::new(caller.number.as_ref().map(|number| number.user_part()).unwrap_or_default()),
+            callee: Pii::new(called.user_part()),
             user: decision.user.map(|user| Pii::new(user.reveal().to_string())).unwrap_or_default(),
             from_call_id: request.call_id().to_owned(),
             conversation,
@@ -187,7 +188,8 @@ impl Call {
         let dialog = Dialog::to_request(&form.request_uri, &form.from, &form.to, call_id, tag, cseq);
         let mut leg = Leg::new(Side::Callee, trunk.clone(), dialog, form.contact, cx.minter.session_id());
         let branch = cx.minter.branch(slot);
-        let mut draft = leg.dialog.request(&Method::Invite, cseq, &normalize::via(&trunk, &branch), attempt.max_forwards);
+        let mut draft =
+            leg.dialog.request(&Method::Invite, cseq, &normalize::via(&trunk, &branch), attempt.max_forwards);
         draft.put(Name::Contact, &leg.contact);
         draft.put(Name::Allow, normalize::allow(&trunk)).put(Name::Supported, normalize::supported(&trunk));
         if let Some(seconds) = attempt.interval.or(trunk.session_expires) {
@@ -203,12 +205,11 @@ impl Call {
             let offer = offer_for(trunk.kind, offer, None);
             draft.body("application/sdp", leg.media.send(&offer));
         }
-        let octets = draft.finish();
         let hop = Arc::new(routing::hop(&cx.snapshot, &trunk, target.host));
-        let id = cx.request(self.key, &Method::Invite, &branch, &hop, octets.clone());
+        let id = cx.request(self.key, &Method::Invite, &branch, &hop, draft.finish());
         let purpose = Purpose::Initial;
         let cancel = Cancel::No;
-        leg.outgoing = Some(Outgoing { id, octets, hop, cseq, purpose, offered, before: None, answered: false, cancel });
+        leg.outgoing = Some(Outgoing { id, cseq, purpose, offered, before: None, answered: false, cancel });
         self.record.to_trunk = trunk.name.to_string();
         self.record.to_call_id = leg.dialog.call_id.to_string();
         self.callee = Some(leg);
@@ -248,7 +249,7 @@ impl Call {
         if let Cancel::Wanted(reason) = &mut outgoing.cancel {
             let reason = reason.take();
             outgoing.cancel = Cancel::Sent;
-            send_cancel(cx, &outgoing.octets, &outgoing.hop, reason);
+            send_cancel(cx, outgoing.id, reason.as_deref());
         }
         let status = response.status().unwrap_or(100);
         if status == 100 || self.phase != Phase::Proceeding {
@@ -259,12 +260,13 @@ impl Call {
             cx.set_timer(self.key, Timer::Ring, leg.trunk.ring_timeout);
         }
         let fork = ByteString::from(crate::sip::tag(response.header(Name::To).unwrap_or("")).unwrap_or(""));
+        let offered = outgoing.offered;
         acknowledge_reliable(cx, leg, attempt, response, &fork);
         let sdp = sdp_part(response.header(Name::ContentType).unwrap_or(""), &response.body());
         if let Some(sdp) = &sdp {
             attempt.early.get_or_insert_with(|| (fork.clone(), sdp.clone()));
         }
-        let crosses = leg.trunk.early_media == EarlyMedia::First && outgoing.offered && self.early_fork.is_none();
+        let crosses = leg.trunk.early_media == EarlyMedia::First && offered && self.early_fork.is_none();
         self.crossing = crossing(leg, &self.caller.trunk, response);
         match sdp.filter(|_| crosses && self.asked.is_none()) {
             Some(sdp) => {
@@ -343,7 +345,13 @@ impl Call {
         };
         *pause *= 2;
         if *pause > 32 * cx.t1() {
-            return self.refuse_caller(cx, 504, "No PRACK", "the caller never acknowledged a provisional response", None);
+            return self.refuse_caller(
+                cx,
+                504,
+                "No PRACK",
+                "the caller never acknowledged a provisional response",
+                None,
+            );
         }
         let (octets, pause, id) = (octets.clone(), *pause, incoming.id);
         cx.transactions.respond(cx.now.monotonic, id, 180, octets);
@@ -501,8 +509,8 @@ impl Call {
             Next::GiveUp(status) => status,
         };
         let heard = normalize::final_status(kind, self.caller.trunk.kind, status);
-        let why = response.map_or_else(|| failure.to_string(), |response| normalize::explanation(response));
-        let reason = response.and_then(|response| normalize::reason(kind, self.caller.trunk.kind, response));
+        let why = response.map_or_else(|| failure.explanation().to_owned(), |response| reason::explanation(response));
+        let reason = response.and_then(|response| reason::crossing(kind, self.caller.trunk.kind, response));
         self.refuse_caller(cx, heard, phrase(heard), &why, reason);
     }
 
@@ -520,7 +528,7 @@ impl Call {
             if let Cancel::Wanted(reason) = &mut orphan.outgoing.cancel {
                 let reason = reason.take();
                 orphan.outgoing.cancel = Cancel::Sent;
-                send_cancel(cx, &orphan.outgoing.octets, &orphan.outgoing.hop, reason);
+                send_cancel(cx, orphan.outgoing.id, reason.as_deref());
             }
             return;
         }
@@ -549,7 +557,9 @@ impl Call {
 
     /// The caller's CANCEL of `invite`, or a BYE in its stead; `reason` is its Reason (TDR-82).
     pub fn handle_cancel(&mut self, cx: &mut Context, invite: ServerId, reason: Option<String>) {
-        if self.caller.incoming.as_ref().is_some_and(|incoming| incoming.id == invite) && self.phase == Phase::Proceeding {
+        if self.caller.incoming.as_ref().is_some_and(|incoming| incoming.id == invite)
+            && self.phase == Phase::Proceeding
+        {
             self.record.ended_by = EndedBy::Caller;
             return self.refuse_caller(cx, 487, "Request Terminated", "cancelled by the caller", reason);
         }
@@ -557,7 +567,14 @@ impl Call {
     }
 
     /// The final response of the initial INVITE is ours: whatever is under way behind it ends.
-    pub(super) fn refuse_caller(&mut self, cx: &mut Context, status: u16, phrase: &str, why: &str, reason: Option<String>) {
+    pub(super) fn refuse_caller(
+        &mut self,
+        cx: &mut Context,
+        status: u16,
+        phrase: &str,
+        why: &str,
+        reason: Option<String>,
+    ) {
         if let Some(incoming) = self.caller.incoming.take() {
             let cross = status != 487;
             self.caller.refuse(cx, &incoming, status, phrase, |draft| {
@@ -617,7 +634,7 @@ fn crossing(from: &Leg, to: &Trunk, message: &Message) -> Vec<(Field, String)> {
 }
 
 /// The usual reason phrase of a status (RFC 3261 §21).
-pub fn phrase(status: u16) -> &'static str {
+pub(super) fn phrase(status: u16) -> &'static str {
     match status {
         180 => "Ringing",
         181 => "Call Is Being Forwarded",
