@@ -4,7 +4,7 @@
 //! second is made anew for every target that is tried. From then on each leg speaks its platform's
 //! dialect, and the call translates:
 //!
-//! - [`set_up`]: offer out, provisional responses and forks back, answer, CANCEL, the next target.
+//! - [`set_up`]: offer out, answer back, CANCEL, the next target; [`ringing`]: what comes before the answer.
 //! - [`modify`]: re-INVITE and UPDATE, hold, glare, session refresh, realignment.
 //! - [`end`]: BYE from either side, timers that give up, the call record.
 //! - [`saved`]: a confirmed call as octets, and back.
@@ -20,6 +20,7 @@ mod end;
 pub mod leg;
 mod modify;
 mod reason;
+mod ringing;
 pub mod saved;
 pub mod session_timer;
 mod set_up;

@@ -15,20 +15,13 @@ use crate::normalize::{self, Caller};
 use crate::number::Number;
 use crate::pii::Pii;
 use crate::routing::{self, Decision, Failure, Next, Target};
-use crate::sip::{Field, Message, Method, Name, RAck, decimal, has_option, sdp_part};
+use crate::sip::{Field, Message, Method, Name, decimal, has_option, sdp_part};
 use crate::transaction::ServerId;
-use crate::trunk::{EarlyMedia, Trunk};
+use crate::trunk::Trunk;
 use bytes::Bytes;
 use bytestring::ByteString;
 use smallvec::SmallVec;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// How often the last provisional response is repeated (RFC 3261 §13.3.1.1: at least each minute).
-const PROVISIONAL_INTERVAL: Duration = Duration::from_secs(60);
-
-/// The most early dialogs of one INVITE that get a PRACK; more forks than any hub makes.
-const MAX_FORKS: usize = 16;
 
 /// An initial INVITE that passed all checks.
 pub struct NewCall {
@@ -67,11 +60,11 @@ pub(super) struct Attempt {
     /// Session interval that a 422 asked for.
     interval: Option<u32>,
     /// Whether a provisional response other than 100 came from the current target.
-    rang: bool,
+    pub(super) rang: bool,
     /// Forks and RSeqs that have their PRACK.
-    pracked: SmallVec<[(ByteString, u32); 2]>,
+    pub(super) pracked: SmallVec<[(ByteString, u32); 2]>,
     /// Description of the early fork, in case its 2xx does not repeat it.
-    early: Option<(ByteString, Bytes)>,
+    pub(super) early: Option<(ByteString, Bytes)>,
 }
 
 impl Call {
@@ -238,158 +231,6 @@ impl Call {
         }
     }
 
-    fn handle_provisional(&mut self, cx: &mut Context, response: &Message) {
-        let (Some(leg), Some(attempt)) = (&mut self.callee, &mut self.attempt) else {
-            return;
-        };
-        let Some(outgoing) = &mut leg.outgoing else {
-            return;
-        };
-        outgoing.answered = true;
-        if let Cancel::Wanted(reason) = &mut outgoing.cancel {
-            let reason = reason.take();
-            outgoing.cancel = Cancel::Sent;
-            send_cancel(cx, outgoing.id, reason.as_deref());
-        }
-        let status = response.status().unwrap_or(100);
-        if status == 100 || self.phase != Phase::Proceeding {
-            return;
-        }
-        if !attempt.rang {
-            attempt.rang = true;
-            cx.set_timer(self.key, Timer::Ring, leg.trunk.ring_timeout);
-        }
-        let fork = ByteString::from(crate::sip::tag(response.header(Name::To).unwrap_or("")).unwrap_or(""));
-        let offered = outgoing.offered;
-        acknowledge_reliable(cx, leg, attempt, response, &fork);
-        let sdp = sdp_part(response.header(Name::ContentType).unwrap_or(""), &response.body());
-        if let Some(sdp) = &sdp {
-            attempt.early.get_or_insert_with(|| (fork.clone(), sdp.clone()));
-        }
-        let crosses = leg.trunk.early_media == EarlyMedia::First && offered && self.early_fork.is_none();
-        self.crossing = crossing(leg, &self.caller.trunk, response);
-        match sdp.filter(|_| crosses && self.asked.is_none()) {
-            Some(sdp) => {
-                self.early_fork = Some(fork);
-                self.ask(cx, Side::Callee, false, sdp, Then::Early(status));
-            }
-            None => {
-                // A 183 that lost its SDP would leave the caller in silence: it becomes a 180, so that
-                // the caller's side rings by itself (TDR-74, 76).
-                let bare = status == 183 && !response.body().is_empty() && self.early_fork.is_none();
-                self.ring(cx, if bare { 180 } else { status }, None);
-            }
-        }
-    }
-
-    /// Sends a provisional response to the caller, unless it would say nothing new.
-    pub(super) fn ring(&mut self, cx: &mut Context, status: u16, sdp: Option<Bytes>) {
-        let news = sdp.is_some() || self.rung.as_ref().is_none_or(|(last, _)| *last != status);
-        if status == 199 || !news || self.phase != Phase::Proceeding {
-            return;
-        }
-        if let Some(reliable) = &mut self.reliable
-            && reliable.pending.is_some()
-        {
-            reliable.next = Some((status, sdp));
-            return;
-        }
-        let offer = self.caller.incoming.as_ref().and_then(|incoming| incoming.offer.clone());
-        let sdp = sdp.map(|sdp| self.caller.media.send(&answer_for(offer.as_ref(), &sdp)));
-        self.rung = Some((status, sdp));
-        self.send_provisional(cx);
-    }
-
-    fn send_provisional(&mut self, cx: &mut Context) {
-        let (Some(incoming), Some((status, sdp))) = (&self.caller.incoming, &self.rung) else {
-            return;
-        };
-        let mut draft = self.caller.response(cx, &incoming.request, incoming.via.as_deref(), *status, phrase(*status));
-        for (field, value) in &self.crossing {
-            draft.put(field.clone(), value);
-        }
-        if let Some(reliable) = &mut self.reliable {
-            // RFC 3262 §3: an initial value between 1 and 2³¹ − 1, then one more each.
-            reliable.rseq = if reliable.rseq == 0 { 1 + cx.minter.cseq() % 65_536 } else { reliable.rseq + 1 };
-            draft.put_number(Name::RSeq, reliable.rseq).put(Name::Require, "100rel");
-        }
-        let has_sdp = sdp.is_some();
-        if let Some(sdp) = sdp {
-            draft.body("application/sdp", sdp.clone());
-        }
-        let octets = draft.finish();
-        cx.transactions.respond(cx.now.monotonic, incoming.id, *status, octets.clone());
-        match &mut self.reliable {
-            Some(reliable) => {
-                let pause = cx.t1();
-                reliable.pending = Some((octets, has_sdp, pause));
-                cx.set_timer(self.key, Timer::Reliable, pause);
-            }
-            None => cx.set_timer(self.key, Timer::Provisional, PROVISIONAL_INTERVAL),
-        }
-    }
-
-    pub(super) fn repeat_provisional(&mut self, cx: &mut Context) {
-        if self.phase == Phase::Proceeding {
-            self.send_provisional(cx);
-        }
-    }
-
-    /// Without a PRACK for 64·T1 the INVITE is refused with a 5xx (RFC 3262 §3).
-    pub(super) fn repeat_reliable(&mut self, cx: &mut Context) {
-        let (Some(incoming), Some(reliable)) = (&self.caller.incoming, &mut self.reliable) else {
-            return;
-        };
-        let Some((octets, _, pause)) = &mut reliable.pending else {
-            return;
-        };
-        *pause *= 2;
-        if *pause > 32 * cx.t1() {
-            return self.refuse_caller(
-                cx,
-                504,
-                "No PRACK",
-                "the caller never acknowledged a provisional response",
-                None,
-            );
-        }
-        let (octets, pause, id) = (octets.clone(), *pause, incoming.id);
-        cx.transactions.respond(cx.now.monotonic, id, 180, octets);
-        cx.set_timer(self.key, Timer::Reliable, pause);
-    }
-
-    pub(super) fn handle_prack(&mut self, cx: &mut Context, side: Side, prack: Incoming) {
-        let rack = prack.request.header(Name::RAck).and_then(|value| RAck::parse(value).ok());
-        let fits = match (&self.reliable, &self.caller.incoming, rack) {
-            (Some(reliable), Some(incoming), Some(rack)) if side == Side::Caller => {
-                reliable.pending.is_some() && rack.rseq == reliable.rseq && rack.cseq == incoming.request.cseq().number
-            }
-            _ => false,
-        };
-        let Some(leg) = self.leg(side) else { return };
-        if !fits {
-            return leg.refuse(cx, &prack, 481, "No such provisional response", |_| {});
-        }
-        if !prack.request.body().is_empty() {
-            return leg.refuse(cx, &prack, 488, "No offer in PRACK", |_| {});
-        }
-        let draft = leg.response(cx, &prack.request, prack.via.as_deref(), 200, "OK");
-        cx.transactions.respond(cx.now.monotonic, prack.id, 200, draft.finish());
-        cx.cancel_timer(self.key, Timer::Reliable);
-        let next = self.reliable.as_mut().and_then(|reliable| {
-            reliable.pending = None;
-            reliable.next.take()
-        });
-        match self.held_answer.take() {
-            Some(answer) => self.answer_ready(cx, Ok(answer)),
-            None => {
-                if let Some((status, sdp)) = next {
-                    self.ring(cx, status, sdp);
-                }
-            }
-        }
-    }
-
     /// The first 2xx of the target (§13.2.2.4).
     fn handle_answer_of_callee(&mut self, cx: &mut Context, response: &Message) {
         let (Some(leg), Some(attempt)) = (&mut self.callee, &self.attempt) else {
@@ -549,12 +390,6 @@ impl Call {
         end_dialog(cx, leg, response);
     }
 
-    pub(super) fn ring_timed_out(&mut self, cx: &mut Context) {
-        if self.phase == Phase::Proceeding {
-            self.refuse_caller(cx, 480, "No answer", "the called party did not answer in time", None);
-        }
-    }
-
     /// The caller's CANCEL of `invite`, or a BYE in its stead; `reason` is its Reason (TDR-82).
     pub fn handle_cancel(&mut self, cx: &mut Context, invite: ServerId, reason: Option<String>) {
         if self.caller.incoming.as_ref().is_some_and(|incoming| incoming.id == invite)
@@ -604,28 +439,8 @@ fn end_dialog(cx: &mut Context, mut leg: Leg, response: &Message) {
     leg.errand(cx, CallKey::NONE, &Method::Bye, super::leg::Errand::Bye, |_| {});
 }
 
-/// PRACK for a provisional response that demands one, though we never offer it (RFC 3262 §4).
-fn acknowledge_reliable(cx: &mut Context, leg: &mut Leg, attempt: &mut Attempt, response: &Message, fork: &ByteString) {
-    let Some(rseq) = response.header(Name::RSeq).and_then(|value| decimal(value).ok()) else {
-        return;
-    };
-    let known = attempt.pracked.iter().any(|(tag, last)| tag == fork && *last >= rseq);
-    if !has_option(response, Name::Require, "100rel") || known || attempt.pracked.len() >= MAX_FORKS {
-        return;
-    }
-    attempt.pracked.push((fork.clone(), rseq));
-    let cseq = leg.dialog.next_cseq();
-    let mut early = Leg::new(Side::Callee, leg.trunk.clone(), leg.dialog.clone(), leg.contact.clone(), 0);
-    early.dialog.learn(response);
-    let Some(hop) = early.hop(cx) else { return };
-    let (mut draft, branch) = early.draft(cx, &Method::Prack, cseq);
-    let rack = format!("{rseq} {} INVITE", response.cseq().number);
-    draft.put(Name::RAck, &rack);
-    cx.request(CallKey::NONE, &Method::Prack, &branch, &hop, draft.finish());
-}
-
 /// The header fields of `message`, which came on `from`, that go over to `to`.
-fn crossing(from: &Leg, to: &Trunk, message: &Message) -> Vec<(Field, String)> {
+pub(super) fn crossing(from: &Leg, to: &Trunk, message: &Message) -> Vec<(Field, String)> {
     message
         .lines()
         .filter(|line| normalize::crosses(from.trunk.kind, to.kind, line))
