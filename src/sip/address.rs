@@ -5,7 +5,7 @@
 //! semicolon belongs to the header field and not to the URI (§20.10). Teams writes display names with
 //! blanks and no quotes (TDR-64): they are read as one name.
 
-use super::text::{Params, ValueError, find_unquoted, resolve};
+use super::text::{Params, ValueError, find_unquoted, is_closed, resolve};
 use super::uri::Uri;
 use std::borrow::Cow;
 
@@ -37,6 +37,9 @@ impl<'a> NameAddr<'a> {
     /// no quotes, [`ValueError::Empty`] where there is no URI.
     pub fn parse(value: &'a str) -> Result<Self, ValueError> {
         let value = value.trim();
+        if !is_closed(value) {
+            return Err(ValueError::Unbalanced);
+        }
         let open = find_unquoted(value, b'<');
         let Some(behind) = value.get(open + 1..) else { return Self::bare(value) };
         let before = value[..open].trim();
@@ -195,6 +198,7 @@ mod tests {
             ("<sip:a@example.com", ValueError::Unbalanced),
             ("\"Mr. J. User <sip:j.user@example.com>", ValueError::Unbalanced),
             ("\"Alice\"", ValueError::Unbalanced),
+            ("<sip:a@example.com>;x=\"y", ValueError::Unbalanced),
             ("<sip:a@example.com> x", ValueError::Trailing),
             ("<sip:a@example.com>, <sip:b@example.com>", ValueError::Trailing),
             ("sip:a@example.com, sip:b@example.com", ValueError::Trailing),

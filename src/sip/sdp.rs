@@ -326,11 +326,11 @@ impl Sdp {
     pub fn with_connection(&self, address: &str) -> Bytes {
         let mut changes = Vec::new();
         for line in self.lines_of(0..self.text.len()).filter(|line| line.kind() == b'c') {
-            let fields = fields(line.text);
-            let [_, kind, own] = fields.as_slice() else { continue };
-            if &line.text[own.clone()] == UNSPECIFIED {
+            let fields = fields(line.value());
+            let [_, kind, own, ..] = fields.as_slice() else { continue };
+            if line.value()[own.clone()].split('/').next() == Some(UNSPECIFIED) {
                 let addrtype = if address.contains(':') { "IP6" } else { "IP4" };
-                let place = line.start + kind.start..line.start + own.end;
+                let place = line.start + 2 + kind.start..line.start + 2 + own.end;
                 changes.push((place, Cow::Owned(format!("{addrtype} {address}").into_bytes())));
             }
         }

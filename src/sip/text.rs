@@ -178,6 +178,20 @@ pub(super) fn find_unquoted(text: &str, stop: u8) -> usize {
     text.len()
 }
 
+/// Whether every quoted string in `text` ends: else what is behind it could be read in two ways.
+pub(super) fn is_closed(text: &str) -> bool {
+    let (mut quoted, mut escaped) = (false, false);
+    for octet in text.bytes() {
+        match octet {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ => {}
+        }
+    }
+    !quoted
+}
+
 /// The pieces of `text` between separators outside quoted strings, empty ones and blanks included.
 pub(super) fn split_unquoted(text: &str, separator: u8) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);

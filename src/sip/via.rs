@@ -2,7 +2,7 @@
 
 use super::message::{Message, split_list};
 use super::name::Name;
-use super::text::{Params, ValueError, find_unquoted, split_unquoted};
+use super::text::{Params, ValueError, find_unquoted, is_closed, split_unquoted};
 use super::uri::{host_ip, host_port_of, port_of};
 use std::net::SocketAddr;
 
@@ -20,8 +20,9 @@ impl<'a> Via<'a> {
     ///
     /// # Errors
     ///
-    /// [`ValueError::Version`] when it is not SIP/2.0, [`ValueError::Token`] without a transport,
-    /// [`ValueError::Host`] or [`ValueError::Port`] for a malformed sent-by.
+    /// [`ValueError::Version`] when it is not SIP/2.0, [`ValueError::Token`] without a transport or with an angle bracket,
+    /// [`ValueError::Host`] or [`ValueError::Port`] for a malformed sent-by, [`ValueError::Unbalanced`] for a
+    /// quoted string without end.
     pub fn parse(value: &'a str) -> Result<Self, ValueError> {
         // Blanks are allowed around each slash and colon (§25.1, RFC 4475 §3.1.1.1).
         let (protocol, rest) = value.split_once('/').ok_or(ValueError::Version)?;
@@ -32,6 +33,13 @@ impl<'a> Via<'a> {
         let rest = rest.trim();
         let (transport, rest) = rest.split_once([' ', '\t']).ok_or(ValueError::Token)?;
         if !super::is_token(transport) {
+            return Err(ValueError::Token);
+        }
+        if !is_closed(rest) {
+            return Err(ValueError::Unbalanced);
+        }
+        // A list is split outside angle brackets: one in a Via would hide where the value ends.
+        if find_unquoted(rest, b'<') < rest.len() {
             return Err(ValueError::Token);
         }
         let end = find_unquoted(rest, b';');
@@ -161,6 +169,8 @@ mod tests {
             ("SIP/2.0/UDP 2001:db8::1", ValueError::Port),
             ("SIP/2.0/UDP example.com:x", ValueError::Port),
             ("SIP/2.0/UDP example.com example.com", ValueError::Host),
+            ("SIP/2.0/UDP example.com;x=<y>", ValueError::Token),
+            ("SIP/2.0/UDP example.com;x=\"y", ValueError::Unbalanced),
         ] {
             assert_eq!(Via::parse(value).map(|_| ()), Err(error), "{value}");
         }
