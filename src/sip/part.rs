@@ -18,7 +18,7 @@ pub fn is_media_type(value: &str, expected: &str) -> bool {
 }
 
 /// The session description in a body: all of it when it is one, else the first part of a multipart body
-/// that is one and describes the session (Content-Disposition absent or `session`, RFC 5621 §8.1).
+/// that is one and describes the session (Content-Disposition absent or `session`, RFC 5621 §8).
 ///
 /// `None` when there is none. Nothing is copied.
 pub fn sdp_part(content_type: &str, body: &Bytes) -> Option<Bytes> {

@@ -271,7 +271,7 @@ impl<'a> HistoryInfo<'a> {
         own.or_else(|| Reason::parse(&uri.header("Reason")?).ok()?.cause)
     }
 
-    /// Whether privacy is asked for this entry (RFC 7044 §10.1.2).
+    /// Whether privacy is asked for this entry (RFC 7044 §10.1).
     pub fn private(&self) -> bool {
         let Ok(uri) = self.address.uri() else { return false };
         uri.header("Privacy").is_some_and(|value| {
