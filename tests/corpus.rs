@@ -161,7 +161,7 @@ fn read(name: Name, value: &str) -> Result<(), ValueError> {
         Name::Via => Via::parse(value).map(|via| {
             let _ = (via.branch(), via.received(), via.rport());
             for source in ["192.0.2.7:5060", "[2001:db8::7]:5061"] {
-                let _ = Via::received_from(value, source.parse().unwrap());
+                let _ = Via::received_from(value, source.parse().expect("an address"));
             }
         }),
         Name::SessionExpires => SessionExpires::parse(value).map(drop),

@@ -5,7 +5,7 @@
 //! semicolon belongs to the header field and not to the URI (§20.10). Teams writes display names with
 //! blanks and no quotes (TDR-64): they are read as one name.
 
-use super::text::{Params, ValueError, find_unquoted, resolve};
+use super::text::{Params, ValueError, find_unquoted, is_closed, resolve};
 use super::uri::Uri;
 use std::borrow::Cow;
 
@@ -37,6 +37,9 @@ impl<'a> NameAddr<'a> {
     /// no quotes, [`ValueError::Empty`] where there is no URI.
     pub fn parse(value: &'a str) -> Result<Self, ValueError> {
         let value = value.trim();
+        if !is_closed(value) {
+            return Err(ValueError::Unbalanced);
+        }
         let open = find_unquoted(value, b'<');
         let Some(behind) = value.get(open + 1..) else { return Self::bare(value) };
         let before = value[..open].trim();
@@ -134,4 +137,81 @@ fn find_quote(rest: &str) -> usize {
         }
     }
     rest.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_of_an_address_is_read() {
+        for (value, display, uri, tag) in [
+            ("sip:a@example.com", None, "sip:a@example.com", None),
+            ("sip:a@example.com;tag=1", None, "sip:a@example.com", Some("1")),
+            ("<sip:a@example.com;x=1>;TAG=2", None, "sip:a@example.com;x=1", Some("2")),
+            ("\"Alice\" <sip:a@example.com> ; tag = 3", Some("Alice"), "sip:a@example.com", Some("3")),
+            ("\"A \\\"B\\\" <C>\"<sip:a@example.com>", Some("A \"B\" <C>"), "sip:a@example.com", None),
+            ("\"\" <sip:a@example.com>;tag=", None, "sip:a@example.com", None),
+            ("Anonymous <sip:a@anonymous.invalid>", Some("Anonymous"), "sip:a@anonymous.invalid", None),
+            // TDR-64: the hub writes names with blanks, without quotes and without a blank behind them.
+            (
+                "Adele Vance<sip:+14255550123@example.com:5061>;tag=x",
+                Some("Adele Vance"),
+                "sip:+14255550123@example.com:5061",
+                Some("x"),
+            ),
+            ("Bell, Alexander <sip:a@example.com>", Some("Bell, Alexander"), "sip:a@example.com", None),
+            ("caller<sip:caller@example.com>;tag=323", Some("caller"), "sip:caller@example.com", Some("323")),
+            ("< sip:a@example.com >", None, "sip:a@example.com", None),
+            (
+                "<sip:b@example.com?Replaces=c%40d%3Bto-tag%3D1>",
+                None,
+                "sip:b@example.com?Replaces=c%40d%3Bto-tag%3D1",
+                None,
+            ),
+            ("tel:+14255550123;ext=5", None, "tel:+14255550123", None),
+            ("*", None, "*", None),
+        ] {
+            let address = NameAddr::parse(value).expect(value);
+            assert_eq!(address.display().as_deref(), display, "{value}");
+            assert_eq!((address.uri_text(), address.tag()), (uri, tag), "{value}");
+            assert_eq!(super::tag(value), tag, "{value}");
+        }
+    }
+
+    #[test]
+    fn without_brackets_parameters_are_the_header_fields() {
+        let address = NameAddr::parse("sip:a@example.com;unknownparam").expect("reads");
+        assert!(address.params().has("unknownparam"));
+        assert!(!address.uri().expect("reads").params().has("unknownparam"));
+        let address = NameAddr::parse("<sip:a@example.com;unknownparam>").expect("reads");
+        assert!(!address.params().has("unknownparam"));
+        assert!(address.uri().expect("reads").params().has("unknownparam"));
+    }
+
+    #[test]
+    fn malformed_addresses_are_refused() {
+        for (value, error) in [
+            ("", ValueError::Empty),
+            ("<>", ValueError::Empty),
+            (";tag=1", ValueError::Empty),
+            ("<sip:a@example.com", ValueError::Unbalanced),
+            ("\"Mr. J. User <sip:j.user@example.com>", ValueError::Unbalanced),
+            ("\"Alice\"", ValueError::Unbalanced),
+            ("<sip:a@example.com>;x=\"y", ValueError::Unbalanced),
+            ("<sip:a@example.com> x", ValueError::Trailing),
+            ("<sip:a@example.com>, <sip:b@example.com>", ValueError::Trailing),
+            ("sip:a@example.com, sip:b@example.com", ValueError::Trailing),
+            ("sip:a@example.com;x=<sip:b@example.com>", ValueError::Token),
+        ] {
+            assert_eq!(NameAddr::parse(value).map(|_| ()), Err(error), "{value}");
+        }
+    }
+
+    #[test]
+    fn the_tag_of_a_malformed_value_is_found_all_the_same() {
+        assert_eq!(tag("\"Mr. J. User <sip:j.user@example.com>;tag=1"), Some("1"));
+        assert_eq!(tag("<sip:a@example.com> x;tag=2"), Some("2"));
+        assert_eq!(tag(""), None);
+    }
 }

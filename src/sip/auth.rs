@@ -146,3 +146,63 @@ impl fmt::Display for Credentials<'_> {
         self.0.fmt(f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_challenge_is_read() {
+        let value = "Digest  realm=\"atlanta.example.com\",domain=\"sip:a.example.com, sip:b.example.com\" ,\
+                     qop=\"auth,auth-int\", nonce=\"f84f\\\"1\", stale=TRUE,algorithm=SHA-256";
+        let challenge = Challenge::parse(value).expect("reads");
+        assert_eq!((challenge.scheme(), &*challenge.algorithm(), challenge.stale()), ("Digest", "SHA-256", true));
+        assert_eq!(challenge.get("Realm").as_deref(), Some("atlanta.example.com"));
+        assert_eq!(challenge.get("nonce").as_deref(), Some("f84f\"1"));
+        assert!(challenge.offers("auth") && challenge.offers("auth-int") && !challenge.offers("int"));
+        assert_eq!(challenge.get("opaque"), None);
+        assert_eq!(
+            challenge.to_string(),
+            "Digest realm=\"atlanta.example.com\", domain=\"sip:a.example.com, sip:b.example.com\", \
+             qop=\"auth,auth-int\", nonce=\"f84f\\\"1\", stale=TRUE, algorithm=SHA-256"
+        );
+    }
+
+    #[test]
+    fn credentials_are_read() {
+        let value =
+            "Digest username=\"a\", realm=\"r\", nonce=\"n\", uri=\"sip:b@example.com\", response=\"00\", nc=0000000a";
+        let credentials = Credentials::parse(value).expect("reads");
+        assert_eq!(
+            (credentials.scheme(), &*credentials.algorithm(), credentials.nonce_count()),
+            ("Digest", "MD5", Some(10))
+        );
+        assert_eq!(credentials.get("uri").as_deref(), Some("sip:b@example.com"));
+        assert_eq!(credentials.to_string(), value);
+        for count in ["", "1", "+0000001", "0000000g"] {
+            let value = value.replace("0000000a", count);
+            assert_eq!(Credentials::parse(&value).expect("reads").nonce_count(), None, "{count}");
+        }
+    }
+
+    #[test]
+    fn digest_without_its_parameters_is_refused_and_other_schemes_pass() {
+        for (value, error) in [
+            ("", ValueError::Token),
+            ("=", ValueError::Token),
+            ("Digest", ValueError::Parameter),
+            ("Digest realm=\"r\"", ValueError::Parameter),
+        ] {
+            assert_eq!(Challenge::parse(value).map(drop), Err(error), "{value}");
+            assert_eq!(Credentials::parse(value).map(drop), Err(error), "{value}");
+        }
+        assert_eq!(
+            Credentials::parse("Bearer abc.def").map(|value| value.to_string()).as_deref(),
+            Ok("Bearer abc.def")
+        );
+        assert_eq!(
+            Challenge::parse("Basic realm=\"r\"").map(|value| value.to_string()).as_deref(),
+            Ok("Basic realm=\"r\"")
+        );
+    }
+}

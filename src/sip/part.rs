@@ -18,7 +18,7 @@ pub fn is_media_type(value: &str, expected: &str) -> bool {
 }
 
 /// The session description in a body: all of it when it is one, else the first part of a multipart body
-/// that is one and describes the session (Content-Disposition absent or `session`, RFC 5621 §8.1).
+/// that is one and describes the session (Content-Disposition absent or `session`, RFC 5621 §8).
 ///
 /// `None` when there is none. Nothing is copied.
 pub fn sdp_part(content_type: &str, body: &Bytes) -> Option<Bytes> {
@@ -100,4 +100,67 @@ fn field<'a>(head: &'a [u8], name: &str) -> Option<&'a str> {
         .filter_map(|line| line.split_once(':'))
         .find(|(own, _)| own.trim().eq_ignore_ascii_case(name))
         .map(|(_, value)| value.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SDP: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\n";
+
+    fn found(content_type: &str, body: &str) -> Option<String> {
+        let part = sdp_part(content_type, &Bytes::from(body.to_owned()))?;
+        Some(String::from_utf8_lossy(&part).into_owned())
+    }
+
+    #[test]
+    fn a_description_alone_is_the_body() {
+        assert_eq!(found("application/sdp", SDP).as_deref(), Some(SDP));
+        assert_eq!(found(" Application/SDP ; charset=utf-8", SDP).as_deref(), Some(SDP));
+        assert_eq!(found("application/sdp", ""), None);
+        assert_eq!(found("text/plain", SDP), None);
+        assert_eq!(found("", SDP), None);
+    }
+
+    #[test]
+    fn a_description_is_found_among_parts() {
+        let other = "--b1\r\nContent-Type: application/pidf+xml\r\n\r\n<a>--b1</a>\r\n";
+        for body in [
+            format!("preamble\r\n--b1 \r\nContent-Type: application/sdp\r\n\r\n{SDP}\r\n{other}--b1--\r\nepilogue"),
+            format!(
+                "{other}--b1\r\ncontent-type : APPLICATION/SDP;x=y\r\nContent-Disposition: session\r\n\r\n{SDP}\r\n--b1--"
+            ),
+            format!("--b1\r\n\r\nplain\r\n--b1\r\nContent-Type: application/sdp\r\n\r\n{SDP}\r\n--b1--"),
+            // Without its close; line ends of LF alone.
+            format!("--b1\nContent-Type: application/sdp\n\n{SDP}"),
+        ] {
+            assert_eq!(found("multipart/mixed;boundary=b1", &body).as_deref(), Some(SDP), "{body}");
+            assert_eq!(found("Multipart/Mixed; boundary=\"b1\"", &body).as_deref(), Some(SDP), "{body}");
+        }
+    }
+
+    #[test]
+    fn parts_that_do_not_describe_this_session_are_passed_over() {
+        for field in
+            ["Content-Disposition: early-session", "Content-Transfer-Encoding: base64", "X: y\r\nContent-Type: a/b"]
+        {
+            let body = format!("--b1\r\n{field}\r\nContent-Type: application/sdp\r\n\r\n{SDP}\r\n--b1--");
+            assert_eq!(found("multipart/mixed;boundary=b1", &body), None, "{field}");
+        }
+        let body = format!("--b12\r\nContent-Type: application/sdp\r\n\r\n{SDP}\r\n--b12--");
+        assert_eq!(found("multipart/mixed;boundary=b1", &body), None);
+        assert_eq!(found("multipart/mixed", &body), None);
+        assert_eq!(found("multipart/mixed;boundary=\"\"", &body), None);
+    }
+
+    #[test]
+    fn parts_may_lie_in_parts_but_not_without_end() {
+        let mut body = SDP.to_owned();
+        let mut content_type = "application/sdp".to_owned();
+        for depth in 1..8 {
+            body = format!("--b{depth}\r\nContent-Type: {content_type}\r\n\r\n{body}\r\n--b{depth}--\r\n");
+            content_type = format!("multipart/related;boundary=b{depth}");
+            assert_eq!(found(&content_type, &body).is_some(), depth <= MAX_DEPTH, "{depth}");
+        }
+    }
 }

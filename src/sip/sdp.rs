@@ -326,11 +326,11 @@ impl Sdp {
     pub fn with_connection(&self, address: &str) -> Bytes {
         let mut changes = Vec::new();
         for line in self.lines_of(0..self.text.len()).filter(|line| line.kind() == b'c') {
-            let fields = fields(line.text);
-            let [_, kind, own] = fields.as_slice() else { continue };
-            if &line.text[own.clone()] == UNSPECIFIED {
+            let fields = fields(line.value());
+            let [_, kind, own, ..] = fields.as_slice() else { continue };
+            if line.value()[own.clone()].split('/').next() == Some(UNSPECIFIED) {
                 let addrtype = if address.contains(':') { "IP6" } else { "IP4" };
-                let place = line.start + kind.start..line.start + own.end;
+                let place = line.start + 2 + kind.start..line.start + 2 + own.end;
                 changes.push((place, Cow::Owned(format!("{addrtype} {address}").into_bytes())));
             }
         }
@@ -492,4 +492,175 @@ fn attributes(section: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
         Some((name, value)) => (name, Some(value)),
         None => (line.value().trim_end(), None),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An offer as the hub makes it (TDR-134), shortened.
+    const OFFER: &str = "v=0\r\no=- 180000 0 IN IP4 52.112.1.1\r\ns=session\r\nc=IN IP4 52.112.1.1\r\nb=CT:10000000\r\n\
+        t=0 0\r\nm=audio 49170 RTP/SAVP 111 8 0 101\r\nc=IN IP4 52.112.1.2\r\na=rtcp:49171\r\na=sendrecv\r\n\
+        a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:AAAA|2^31\r\na=rtpmap:101 telephone-event/8000\r\n";
+
+    fn sdp(text: &str) -> Sdp {
+        Sdp::parse(Bytes::from(text.to_owned())).expect(text)
+    }
+
+    fn text(octets: Bytes) -> String {
+        String::from_utf8(octets.to_vec()).expect("text")
+    }
+
+    #[test]
+    fn a_description_tells_what_it_says() {
+        let sdp = sdp(OFFER);
+        let origin = sdp.origin();
+        assert_eq!((origin.username, origin.session_id, origin.version), ("-", "180000", "0"));
+        assert_eq!((origin.nettype, origin.addrtype, origin.address), ("IN", "IP4", "52.112.1.1"));
+        let media: Vec<_> = sdp.media().collect();
+        let [audio] = media.as_slice() else { panic!("{media:?}") };
+        assert_eq!(
+            (audio.kind, audio.port, audio.protocol, audio.formats),
+            ("audio", 49170, "RTP/SAVP", "111 8 0 101")
+        );
+        assert_eq!((audio.connection, audio.direction), (Some("52.112.1.2"), Direction::SendRecv));
+        assert_eq!(audio.attribute("rtpmap"), Some("101 telephone-event/8000"));
+        assert_eq!((audio.attribute("sendrecv"), audio.attribute("x")), (Some(""), None));
+        assert!(!sdp.is_hold_0000() && !sdp.rejects_all());
+    }
+
+    #[test]
+    fn what_the_session_says_holds_for_media_that_say_nothing() {
+        let sdp = sdp(
+            "v=0\no=- 1 1 IN IP6 2001:db8::1\ns=-\nc=IN IP4 233.252.0.1/127/3\na=sendonly\na=group:BUNDLE 0\nt=0 0\n\
+             m=video 2/4 RTP/AVP 31\na=inactive\nm=audio 3 RTP/AVP 0\nm=audio 5 RTP/AVP 0\na=recvonly\n\n\n",
+        );
+        let media: Vec<_> = sdp.media().map(|media| (media.port, media.connection, media.direction)).collect();
+        let group = Some("233.252.0.1");
+        assert_eq!(
+            media,
+            [(2, group, Direction::Inactive), (3, group, Direction::SendOnly), (5, group, Direction::RecvOnly)]
+        );
+        assert_eq!(sdp.direction(), Direction::SendOnly);
+        assert_eq!(sdp.attributes().collect::<Vec<_>>(), [("sendonly", None), ("group", Some("BUNDLE 0"))]);
+    }
+
+    #[test]
+    fn bodies_that_are_no_description_are_refused() {
+        for (text, error) in [
+            ("", SdpError::Empty),
+            ("\r\n\r\n", SdpError::Empty),
+            ("hello", SdpError::Version),
+            ("v=1\r\n", SdpError::Version),
+            ("o=- 1 1 IN IP4 192.0.2.1\r\nv=0\r\n", SdpError::Version),
+            ("v=0\r\ns=-\r\n", SdpError::Origin),
+            ("v=0\r\no=- 1 IN IP4 192.0.2.1\r\n", SdpError::Origin),
+            ("v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\nm=audio\r\n", SdpError::Media),
+            ("v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\nm=audio 65536 RTP/AVP 0\r\n", SdpError::Media),
+            ("v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\nm=audio -1 RTP/AVP 0\r\n", SdpError::Media),
+            ("v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\nx\r\n", SdpError::Line),
+            ("v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\n\r\ns=-\r\n", SdpError::Line),
+            ("v=0\r\nm=audio 1 RTP/AVP 0\r\no=- 1 1 IN IP4 192.0.2.1\r\n", SdpError::Origin),
+        ] {
+            let found = Sdp::parse(Bytes::from_static(text.as_bytes())).map(drop);
+            assert_eq!(found, Err(error), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn only_id_and_version_of_the_origin_change() {
+        assert_eq!(text(sdp(OFFER).with_origin(7, 8)), OFFER.replace("- 180000 0 IN", "- 7 8 IN"));
+        // A user name with blanks in it, as some telephones have.
+        let odd = "v=0\no=My Phone 1  2 IN IP4 192.0.2.1 \ns=-";
+        assert_eq!(sdp(odd).origin().username, "My Phone");
+        assert_eq!(text(sdp(odd).with_origin(30, 40)), "v=0\no=My Phone 30  40 IN IP4 192.0.2.1 \ns=-");
+    }
+
+    #[test]
+    fn octets_outside_utf8_pass() {
+        let octets = b"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=caf\xe9\r\n";
+        let sdp = Sdp::parse(Bytes::from_static(octets)).expect("reads");
+        assert_eq!(&sdp.with_origin(1, 2)[..], b"v=0\r\no=- 1 2 IN IP4 192.0.2.1\r\ns=caf\xe9\r\n");
+        let other = Sdp::parse(Bytes::from_static(b"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=caf\xe8\r\n")).expect("reads");
+        assert!(!sdp.same_session(&other));
+    }
+
+    #[test]
+    fn every_hold_becomes_inactive() {
+        // TDR-93: what media say is replaced, what the session says goes, what is missing is added.
+        let head = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\n";
+        for (body, expected) in [
+            (
+                "m=audio 4 RTP/AVP 0\r\na=sendonly\r\na=ptime:20\r\n",
+                "m=audio 4 RTP/AVP 0\r\na=inactive\r\na=ptime:20\r\n",
+            ),
+            ("a=sendonly\r\nt=0 0\r\nm=audio 4 RTP/AVP 0\r\n", "t=0 0\r\nm=audio 4 RTP/AVP 0\r\na=inactive\r\n"),
+            (
+                "m=audio 4 RTP/AVP 0\r\na=ptime:20\r\nm=video 0 RTP/AVP 31\r\na=recvonly\r\na=sendonly\r\n",
+                "m=audio 4 RTP/AVP 0\r\na=ptime:20\r\na=inactive\r\nm=video 0 RTP/AVP 31\r\na=inactive\r\n",
+            ),
+            ("m=audio 4 RTP/AVP 0", "m=audio 4 RTP/AVP 0\r\na=inactive\r\n"),
+            ("m=audio 4 RTP/AVP 0\r\n\r\n", "m=audio 4 RTP/AVP 0\r\na=inactive\r\n\r\n"),
+            ("t=0 0\r\n", "t=0 0\r\n"),
+        ] {
+            let changed = text(sdp(&format!("{head}{body}")).with_direction(Direction::Inactive));
+            assert_eq!(changed, format!("{head}{expected}"), "{body}");
+        }
+        let lf = "v=0\no=- 1 1 IN IP4 192.0.2.1\nm=audio 4 RTP/AVP 0\n";
+        assert_eq!(text(sdp(lf).with_direction(Direction::SendRecv)), format!("{lf}a=sendrecv\n"));
+    }
+
+    #[test]
+    fn a_hold_by_address_gets_an_address() {
+        let head = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\n";
+        let hold = sdp(&format!("{head}c=IN IP4 0.0.0.0\r\nt=0 0\r\nm=audio 4 RTP/AVP 0\r\n"));
+        assert!(hold.is_hold_0000());
+        let changed = text(hold.with_connection("192.0.2.9"));
+        assert_eq!(changed, format!("{head}c=IN IP4 192.0.2.9\r\nt=0 0\r\nm=audio 4 RTP/AVP 0\r\n"));
+        assert!(text(hold.with_connection("2001:db8::9")).contains("c=IN IP6 2001:db8::9\r\n"));
+        assert_eq!(text(sdp(OFFER).with_connection("192.0.2.9")), OFFER);
+        // Another address at the media counts, and refused media is not on hold.
+        let own = sdp(&format!("{head}c=IN IP4 0.0.0.0\r\nm=audio 4 RTP/AVP 0\r\nc=IN IP4 192.0.2.1\r\n"));
+        assert!(!own.is_hold_0000());
+        assert!(!sdp(&format!("{head}c=IN IP4 0.0.0.0\r\nm=audio 0 RTP/AVP 0\r\n")).is_hold_0000());
+    }
+
+    #[test]
+    fn the_same_description_again_is_known() {
+        let one = sdp(OFFER);
+        assert!(one.same_session(&sdp(&OFFER.replace("180000 0", "5 6"))));
+        assert!(one.same_session(&sdp(&OFFER.replace("\r\n", "\n"))));
+        assert!(!one.same_session(&sdp(&OFFER.replace("a=sendrecv", "a=inactive"))));
+        assert!(!one.same_session(&sdp(&OFFER.replace("0 IN IP4 52.112.1.1", "0 IN IP4 52.112.1.9"))));
+        assert!(!one.same_session(&sdp(&format!("{OFFER}a=x\r\n"))));
+    }
+
+    #[test]
+    fn a_description_without_a_port_rejects_all() {
+        assert!(sdp(&OFFER.replace("49170", "0")).rejects_all());
+        assert!(!sdp(&format!("{}m=video 4 RTP/AVP 31\r\n", OFFER.replace("49170", "0"))).rejects_all());
+        assert!(!sdp("v=0\no=- 1 1 IN IP4 192.0.2.1\n").rejects_all());
+    }
+
+    /// RFC 3264 §6.1.
+    #[test]
+    fn an_answer_never_exceeds_its_offer() {
+        use Direction::{Inactive, RecvOnly, SendOnly, SendRecv};
+        for (offer, answers) in [
+            (SendRecv, [SendRecv, SendOnly, RecvOnly, Inactive]),
+            (SendOnly, [RecvOnly, Inactive, RecvOnly, Inactive]),
+            (RecvOnly, [SendOnly, SendOnly, Inactive, Inactive]),
+            (Inactive, [Inactive; 4]),
+        ] {
+            for (wish, answer) in [SendRecv, SendOnly, RecvOnly, Inactive].into_iter().zip(answers) {
+                assert_eq!(wish.answer_to(offer), answer, "{wish} to {offer}");
+            }
+        }
+        assert_eq!(
+            [SendRecv, SendOnly, RecvOnly, Inactive].map(Direction::reversed),
+            [SendRecv, RecvOnly, SendOnly, Inactive]
+        );
+        assert_eq!(Direction::of("SendOnly"), Some(SendOnly));
+        assert_eq!(Direction::of("sendonly "), None);
+    }
 }

@@ -178,6 +178,20 @@ pub(super) fn find_unquoted(text: &str, stop: u8) -> usize {
     text.len()
 }
 
+/// Whether every quoted string in `text` ends: else what is behind it could be read in two ways.
+pub(super) fn is_closed(text: &str) -> bool {
+    let (mut quoted, mut escaped) = (false, false);
+    for octet in text.bytes() {
+        match octet {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ => {}
+        }
+    }
+    !quoted
+}
+
 /// The pieces of `text` between separators outside quoted strings, empty ones and blanks included.
 pub(super) fn split_unquoted(text: &str, separator: u8) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
@@ -187,4 +201,57 @@ pub(super) fn split_unquoted(text: &str, separator: u8) -> impl Iterator<Item = 
         rest = text.get(end + 1..);
         Some(&text[..end])
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_come_apart_at_semicolons_outside_quotes() {
+        let params = Params::new(r#"tag=a1 ; text="a;b\";c" ;; flag; empty= ;=x"#);
+        let all: Vec<_> = params.iter().collect();
+        assert_eq!(all, [("tag", Some("a1")), ("text", Some(r#""a;b\";c""#)), ("flag", None), ("empty", Some(""))]);
+        assert_eq!(params.get("TAG"), Some("a1"));
+        assert_eq!(params.get("flag"), Some(""));
+        assert_eq!(params.get("none"), None);
+        assert_eq!(params.text("text").as_deref(), Some(r#"a;b";c"#));
+        assert!(params.has("Flag") && !params.has("x"));
+        assert!(Params::new(" ;; ").is_empty());
+    }
+
+    #[test]
+    fn the_first_of_two_parameters_counts() {
+        assert_eq!(Params::new("a=1;A=2").get("a"), Some("1"));
+    }
+
+    #[test]
+    fn what_is_quoted_comes_back_unquoted() {
+        for text in ["", "Alice", "Bell, Alexander", r#"The "Boss" \o/"#, "Ünïcode"] {
+            assert_eq!(unquote(&quote(text)), text);
+        }
+        assert_eq!(quote("a\r\nVia: b"), "\"a  Via: b\"");
+        assert_eq!(unquote("plain"), "plain");
+        assert_eq!(unquote(r#"""#), "");
+        assert_eq!(unquote(r#""open"#), "open");
+    }
+
+    #[test]
+    fn numbers_may_have_parameters_and_comments_behind_them() {
+        for (text, number) in [
+            ("70", Ok(70)),
+            (" 3600 ", Ok(3600)),
+            ("18000;duration=3600", Ok(18000)),
+            ("120 (I'm in a meeting)", Ok(120)),
+            ("4294967295", Ok(u32::MAX)),
+            ("4294967296", Err(ValueError::Number)),
+            ("+70", Err(ValueError::Number)),
+            ("-1", Err(ValueError::Number)),
+            ("", Err(ValueError::Number)),
+            ("70x", Err(ValueError::Number)),
+            ("7 0", Err(ValueError::Number)),
+        ] {
+            assert_eq!(decimal(text), number, "{text}");
+        }
+    }
 }

@@ -315,3 +315,179 @@ fn covers(inner: Params<'_>, outer: Params<'_>) -> bool {
         })
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uri(text: &str) -> Uri<'_> {
+        Uri::parse(text).expect(text)
+    }
+
+    #[test]
+    fn every_component_is_found() {
+        let all = uri(
+            "sip:+14255550123;ext=7;phone-context=+1:secret@SBC1.example.com:5061;transport=tls;lr?Replaces=a%40b&x=",
+        );
+        assert_eq!((all.scheme(), all.user()), (Scheme::Sip, Some("+14255550123")));
+        assert_eq!(all.user_params().get("ext"), Some("7"));
+        assert_eq!((all.host(), all.port()), ("SBC1.example.com", Some(5061)));
+        assert_eq!((all.params().get("transport"), all.params().get("lr")), (Some("tls"), Some("")));
+        assert_eq!(all.headers().collect::<Vec<_>>(), [("Replaces", "a%40b"), ("x", "")]);
+        assert_eq!(all.header("replaces").as_deref(), Some("a@b"));
+    }
+
+    #[test]
+    fn a_contact_of_the_hub_keeps_its_parameters_with_colons_and_slashes() {
+        let text =
+            "sip:api-du-a-euwe.pstnhub.microsoft.com:443;x-i=00000000-0000-0000-0000-000000000000;x-c=abc/s/1/def:0";
+        let contact = uri(text);
+        assert_eq!((contact.host(), contact.port()), ("api-du-a-euwe.pstnhub.microsoft.com", Some(443)));
+        assert_eq!(contact.params().get("x-c"), Some("abc/s/1/def:0"));
+        assert_eq!((contact.user(), contact.as_str()), (None, text));
+    }
+
+    #[test]
+    fn the_trunk_group_of_a_user_part_is_found() {
+        let group =
+            uri("sip:+14255550123;tgrp=acme-sbc;trunk-context=byoc.mypurecloud.de@byoc.mypurecloud.de;user=phone");
+        assert_eq!(group.user(), Some("+14255550123"));
+        assert_eq!(group.user_params().get("tgrp"), Some("acme-sbc"));
+        assert_eq!(group.user_params().get("trunk-context"), Some("byoc.mypurecloud.de"));
+        assert_eq!(group.params().get("user"), Some("phone"));
+        assert!(!group.params().has("tgrp"));
+    }
+
+    #[test]
+    fn users_are_found() {
+        for (text, user) in [
+            ("sip:alice@example.com", Some("alice")),
+            ("sip:john.doe@example.com", Some("john.doe")),
+            ("sip:alice:pw@example.com", Some("alice")),
+            ("sip:example.com", None),
+            ("sip:@example.com", None),
+            ("sip:user;par=u%40example.net@example.com", Some("user")),
+            ("sip:sips%3Auser%40example.com@example.net", Some("sips%3Auser%40example.com")),
+            ("sip:a?b/c@example.com", Some("a?b/c")),
+            ("tel:+1-425-555-0123;ext=5", Some("+1-425-555-0123")),
+            ("tel:7042;phone-context=example.com", Some("7042")),
+            ("urn:service:sos", None),
+        ] {
+            assert_eq!(uri(text).user(), user, "{text}");
+        }
+        assert_eq!(Uri::unescape("sips%3Auser%40example.com"), "sips:user@example.com");
+        assert_eq!(uri("tel:7042;phone-context=example.com").params().get("phone-context"), Some("example.com"));
+    }
+
+    #[test]
+    fn malformed_uris_are_refused() {
+        for (text, error) in [
+            ("", ValueError::Scheme),
+            ("alice", ValueError::Scheme),
+            ("<sip:alice@example.com>", ValueError::Scheme),
+            ("1sip:alice@example.com", ValueError::Scheme),
+            ("sip:", ValueError::Host),
+            ("sip:alice@", ValueError::Host),
+            ("sip:alice@bob@example.com", ValueError::Host),
+            ("sip:alice@exa!mple.com", ValueError::Host),
+            ("sip:alice@[2001:db8::1", ValueError::Host),
+            ("sip:alice@[2001:db8::1]x", ValueError::Host),
+            ("sip:alice@[example.com]", ValueError::Host),
+            ("sip:2001:db8::10", ValueError::Port),
+            ("sip:alice@example.com:", ValueError::Port),
+            ("sip:alice@example.com:65536", ValueError::Port),
+            ("sip:alice@example.com:+5060", ValueError::Port),
+            ("sip:ali ce@example.com", ValueError::Token),
+            ("sip:alice@ex\u{e9}mple.com", ValueError::Host),
+            ("sip:alice\0@example.com", ValueError::Token),
+            ("tel:", ValueError::Empty),
+            ("tel:;ext=1", ValueError::Empty),
+        ] {
+            assert_eq!(Uri::parse(text).map(|_| ()), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn hosts_are_names_or_addresses() {
+        assert_eq!(host_ip("192.0.2.1"), "192.0.2.1".parse().ok());
+        assert_eq!(host_ip("[2001:db8::1]"), "2001:db8::1".parse().ok());
+        assert_eq!(host_ip("2001:db8::1"), "2001:db8::1".parse().ok());
+        assert_eq!(host_ip("[2001:db8:::192.0.2.1]"), "2001:db8::192.0.2.1".parse().ok());
+        for name in ["example.com", "[192.0.2.1]", "", "[", "[]", "1.2.3"] {
+            assert_eq!(host_ip(name), None, "{name}");
+        }
+        assert_eq!(
+            (uri("sip:[2001:db8::1]:5061").host(), uri("sip:[2001:db8::1]:5061").port()),
+            ("[2001:db8::1]", Some(5061))
+        );
+    }
+
+    #[test]
+    fn escapes_are_resolved_once() {
+        for (text, plain) in [
+            ("alice", "alice"),
+            ("%61lice", "alice"),
+            ("value%2541", "value%41"),
+            ("nul%00nul", "nul\0nul"),
+            ("half%4", "half%4"),
+            ("%zz", "%zz"),
+            ("%ff", "%ff"),
+            ("%C3%A9", "é"),
+        ] {
+            assert_eq!(Uri::unescape(text), plain, "{text}");
+        }
+    }
+
+    /// The sets of RFC 3261 §19.1.4, with the names of its examples.
+    #[test]
+    fn the_examples_of_the_rfc_are_equivalent() {
+        for (one, two) in [
+            ("sip:%61lice@atlanta.com;transport=TCP", "sip:alice@AtLanTa.CoM;Transport=tcp"),
+            ("sip:carol@chicago.com", "sip:carol@chicago.com;newparam=5"),
+            ("sip:carol@chicago.com", "sip:carol@chicago.com;security=on"),
+            ("sip:carol@chicago.com;newparam=5", "sip:carol@chicago.com;security=on"),
+            (
+                "sip:biloxi.com;transport=tcp;method=REGISTER?to=sip:bob%40biloxi.com",
+                "sip:biloxi.com;method=REGISTER;transport=tcp?to=sip:bob%40biloxi.com",
+            ),
+            (
+                "sip:alice@atlanta.com?subject=project%20x&priority=urgent",
+                "sip:alice@atlanta.com?priority=urgent&subject=project%20x",
+            ),
+            ("sip:[2001:db8::1]", "sip:[2001:DB8:0::0:1]"),
+            ("tel:+1-425-555-0123;ext=5;isub=1", "tel:+14255550123;isub=1;ext=5"),
+            ("tel:7042;phone-context=Example.COM", "tel:70.42;phone-context=example.com"),
+            ("urn:service:sos", "URN:service:sos"),
+        ] {
+            assert!(uri(one).equivalent(&uri(two)), "{one} {two}");
+            assert!(uri(two).equivalent(&uri(one)), "{two} {one}");
+        }
+    }
+
+    #[test]
+    fn the_counterexamples_of_the_rfc_are_not_equivalent() {
+        for (one, two) in [
+            ("SIP:ALICE@AtLanTa.CoM;Transport=udp", "sip:alice@AtLanTa.CoM;Transport=UDP"),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com:5060"),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com;transport=udp"),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com:6000;transport=tcp"),
+            ("sip:carol@chicago.com", "sip:carol@chicago.com?Subject=next%20meeting"),
+            ("sip:bob@phone21.boxesbybob.com", "sip:bob@192.0.2.4"),
+            ("sip:carol@chicago.com;security=on", "sip:carol@chicago.com;security=off"),
+            ("sip:alice@example.com", "sips:alice@example.com"),
+            ("sip:alice@example.com", "sip:example.com"),
+            ("sip:alice:a@example.com", "sip:alice:A@example.com"),
+            ("sip:alice@example.com", "sip:alice@example.com;maddr=192.0.2.1"),
+            ("sip:alice@example.com;ttl=1", "sip:alice@example.com"),
+            // An escaped reserved character is not that character.
+            ("sip:a%3Bb@example.com", "sip:a;b@example.com"),
+            ("tel:+14255550123", "tel:+14255550123;ext=5"),
+            ("tel:7042;phone-context=+1425", "tel:7042;phone-context=+1206"),
+            ("tel:+14255550123", "sip:+14255550123@example.com"),
+            ("urn:service:sos", "urn:service:SOS"),
+        ] {
+            assert!(!uri(one).equivalent(&uri(two)), "{one} {two}");
+            assert!(!uri(two).equivalent(&uri(one)), "{two} {one}");
+        }
+    }
+}

@@ -271,7 +271,7 @@ impl<'a> HistoryInfo<'a> {
         own.or_else(|| Reason::parse(&uri.header("Reason")?).ok()?.cause)
     }
 
-    /// Whether privacy is asked for this entry (RFC 7044 §10.1.2).
+    /// Whether privacy is asked for this entry (RFC 7044 §10.1).
     pub fn private(&self) -> bool {
         let Ok(uri) = self.address.uri() else { return false };
         uri.header("Privacy").is_some_and(|value| {
@@ -310,5 +310,130 @@ impl<'a> Diversion<'a> {
     /// The privacy asked for, like `full` or `off`; `None` when absent.
     pub fn privacy(&self) -> Option<Cow<'a, str>> {
         self.address.params().text("privacy")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn message(lines: &str) -> Message {
+        let head = "Via: SIP/2.0/UDP a.example.com;branch=z9hG4bK1\r\nFrom: <sip:a@example.com>;tag=1\r\n\
+                    To: <sip:b@example.com>\r\nCall-ID: 1\r\nCSeq: 1 INVITE\r\n";
+        let text = format!("INVITE sip:b@example.com SIP/2.0\r\n{head}{lines}\r\n");
+        Message::parse(Bytes::from(text)).expect("a message")
+    }
+
+    #[test]
+    fn session_expires_is_read_and_written() {
+        for (value, seconds, refresher, written) in [
+            ("1800;refresher=uac", 1800, Some(Refresher::Uac), "1800;refresher=uac"),
+            ("90 ; Refresher = UAS", 90, Some(Refresher::Uas), "90;refresher=uas"),
+            ("3600", 3600, None, "3600"),
+            ("3600;refresher=proxy;x=y", 3600, None, "3600"),
+        ] {
+            let read = SessionExpires::parse(value);
+            assert_eq!(read, Ok(SessionExpires { seconds, refresher }), "{value}");
+            assert_eq!(read.map(|read| read.to_string()).as_deref(), Ok(written));
+        }
+        assert_eq!(SessionExpires::parse("soon"), Err(ValueError::Number));
+    }
+
+    #[test]
+    fn replaces_needs_each_tag_once() {
+        let value = "425928@bobster.example.org;to-tag=7743;from-tag=6472;early-only";
+        let replaces = Replaces::parse(value).expect("reads");
+        let expected =
+            Replaces { call_id: "425928@bobster.example.org", to_tag: "7743", from_tag: "6472", early_only: true };
+        assert_eq!((replaces, replaces.to_string().as_str()), (expected, value));
+        // The order of the tags does not matter (RFC 3891 §6.1).
+        assert_eq!(Replaces::parse("a;from-tag=1;to-tag=2").map(|replaces| replaces.to_tag), Ok("2"));
+        for (value, error) in [
+            ("a", ValueError::Parameter),
+            ("a;to-tag=1", ValueError::Parameter),
+            ("a;to-tag=1;from-tag=", ValueError::Parameter),
+            ("a;to-tag=1;from-tag=2;to-tag=3", ValueError::Parameter),
+            (";to-tag=1;from-tag=2", ValueError::Empty),
+        ] {
+            assert_eq!(Replaces::parse(value), Err(error), "{value}");
+        }
+    }
+
+    #[test]
+    fn the_replaces_of_a_refer_to_is_found_behind_its_escapes() {
+        let value = "<sip:+14255550123@example.com;transport=tls?Replaces=a%40b%3Bto-tag%3D1%3Bfrom-tag%3D2&X=1>";
+        let uri = NameAddr::parse(value).and_then(|address| address.uri()).expect("reads");
+        let text = uri.header("Replaces").expect("there");
+        assert_eq!(
+            Replaces::parse(&text).map(|replaces| replaces.to_string()).as_deref(),
+            Ok("a@b;to-tag=1;from-tag=2")
+        );
+    }
+
+    #[test]
+    fn reasons_are_read_from_lists_and_lines() {
+        let message = message(
+            "Reason: Q.850;cause=16;text=\"Terminated, \\\"so\\\"\", SIP ;cause=600\r\n\
+             Reason: ;cause=1\r\nReason: Q.850;cause=x\r\n",
+        );
+        let all: Vec<_> = reasons(&message).map(|reason| reason.to_string()).collect();
+        assert_eq!(all, ["Q.850;cause=16;text=\"Terminated, \\\"so\\\"\"", "SIP;cause=600", "Q.850"]);
+        assert_eq!(Reason::parse("SIP;cause=200;text=\"Call completed elsewhere\"").expect("reads").cause, Some(200));
+    }
+
+    #[test]
+    fn rack_names_the_response() {
+        let rack = RAck::parse("776656  1 INVITE").expect("reads");
+        assert_eq!((rack.rseq, rack.cseq, &rack.method), (776_656, 1, &Method::Invite));
+        assert_eq!(rack.to_string(), "776656 1 INVITE");
+        for (value, error) in [
+            ("1 INVITE", ValueError::Number),
+            ("1 1", ValueError::Token),
+            ("1 1 INVITE x", ValueError::Token),
+            ("4294967296 1 INVITE", ValueError::Number),
+        ] {
+            assert_eq!(RAck::parse(value), Err(error), "{value}");
+        }
+    }
+
+    #[test]
+    fn option_tags_of_all_lines_count_in_any_case() {
+        let message = message("Supported: timer,100rel\r\nk: Replaces\r\nRequire:\r\n");
+        assert_eq!(option_tags(&message, Name::Supported).collect::<Vec<_>>(), ["timer", "100rel", "Replaces"]);
+        assert!(has_option(&message, Name::Supported, "100REL") && has_option(&message, Name::Supported, "replaces"));
+        assert!(!has_option(&message, Name::Supported, "100") && !has_option(&message, Name::Require, ""));
+    }
+
+    #[test]
+    fn privacy_values_come_apart() {
+        let message = message("Privacy: id; user\r\nPrivacy: header,critical;\r\n");
+        assert_eq!(privacy(&message).collect::<Vec<_>>(), ["id", "user", "header", "critical"]);
+    }
+
+    #[test]
+    fn user_to_user_data_may_be_quoted() {
+        let uui = UserToUser::parse("00C81031;encoding=hex;purpose=isdn-uui;content=isdn-uui").expect("reads");
+        assert_eq!((&*uui.data, uui.encoding), ("00C81031", Some("hex")));
+        assert_eq!((uui.purpose, uui.content), (Some("isdn-uui"), Some("isdn-uui")));
+        let uui = UserToUser::parse("\"a;b=c\" ; encoding=ascii").expect("reads");
+        assert_eq!((&*uui.data, uui.encoding, uui.purpose), ("a;b=c", Some("ascii"), None));
+        assert_eq!(UserToUser::parse(";encoding=hex"), Err(ValueError::Empty));
+    }
+
+    #[test]
+    fn history_and_diversion_tell_what_became_of_the_call() {
+        let entry = HistoryInfo::parse(
+            "<sip:+14255550123@example.com?Reason=SIP%3Bcause%3D486%3Btext%3D%22Busy%22&Privacy=history>;index=1.1;rc=1",
+        )
+        .expect("reads");
+        assert_eq!((entry.index(), entry.cause(), entry.private()), (Some("1.1"), Some(486), true));
+        assert_eq!(entry.reason().as_deref(), Some("SIP;cause=486;text=\"Busy\""));
+        let entry = HistoryInfo::parse("<sip:b@example.com;cause=302>;index=1").expect("reads");
+        assert_eq!((entry.cause(), entry.reason(), entry.private()), (Some(302), None, false));
+        let entry =
+            Diversion::parse("\"A\" <sip:a@example.com>;reason=\"user-busy\";counter=2;privacy=off").expect("reads");
+        assert_eq!((entry.reason().as_deref(), entry.counter()), (Some("user-busy"), Some(2)));
+        assert_eq!(entry.privacy().as_deref(), Some("off"));
     }
 }

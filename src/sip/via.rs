@@ -2,7 +2,7 @@
 
 use super::message::{Message, split_list};
 use super::name::Name;
-use super::text::{Params, ValueError, find_unquoted, split_unquoted};
+use super::text::{Params, ValueError, find_unquoted, is_closed, split_unquoted};
 use super::uri::{host_ip, host_port_of, port_of};
 use std::net::SocketAddr;
 
@@ -20,8 +20,9 @@ impl<'a> Via<'a> {
     ///
     /// # Errors
     ///
-    /// [`ValueError::Version`] when it is not SIP/2.0, [`ValueError::Token`] without a transport,
-    /// [`ValueError::Host`] or [`ValueError::Port`] for a malformed sent-by.
+    /// [`ValueError::Version`] when it is not SIP/2.0, [`ValueError::Token`] without a transport or with an angle bracket,
+    /// [`ValueError::Host`] or [`ValueError::Port`] for a malformed sent-by, [`ValueError::Unbalanced`] for a
+    /// quoted string without end.
     pub fn parse(value: &'a str) -> Result<Self, ValueError> {
         // Blanks are allowed around each slash and colon (§25.1, RFC 4475 §3.1.1.1).
         let (protocol, rest) = value.split_once('/').ok_or(ValueError::Version)?;
@@ -32,6 +33,13 @@ impl<'a> Via<'a> {
         let rest = rest.trim();
         let (transport, rest) = rest.split_once([' ', '\t']).ok_or(ValueError::Token)?;
         if !super::is_token(transport) {
+            return Err(ValueError::Token);
+        }
+        if !is_closed(rest) {
+            return Err(ValueError::Unbalanced);
+        }
+        // A list is split outside angle brackets: one in a Via would hide where the value ends.
+        if find_unquoted(rest, b'<') < rest.len() {
             return Err(ValueError::Token);
         }
         let end = find_unquoted(rest, b';');
@@ -126,4 +134,87 @@ impl<'a> Via<'a> {
 /// As [`Via::parse`]; [`ValueError::Empty`] when there is no value.
 pub fn top_via(message: &Message) -> Result<Via<'_>, ValueError> {
     message.values(Name::Via).next().ok_or(ValueError::Empty).and_then(Via::parse)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_of_a_via_is_found() {
+        let via = Via::parse("SIP/2.0/TLS sbc1.example.com:5061;alias;branch=z9hG4bK1;rport=5;received=192.0.2.1")
+            .expect("reads");
+        assert_eq!((via.transport(), via.host(), via.port()), ("TLS", "sbc1.example.com", Some(5061)));
+        assert_eq!((via.branch(), via.received(), via.rport()), (Some("z9hG4bK1"), Some("192.0.2.1"), Some(Some(5))));
+        assert!(via.params().has("alias"));
+        // RFC 4475 §3.1.1.1
+        let via = Via::parse("SIP  / 2.0\t/ UDP   spindle.example.com : 4000 ;  branch  =   z9hG4bK9ikj8  ;rport")
+            .expect("reads");
+        assert_eq!((via.transport(), via.host(), via.port()), ("UDP", "spindle.example.com", Some(4000)));
+        assert_eq!((via.branch(), via.rport(), via.received()), (Some("z9hG4bK9ikj8"), Some(None), None));
+        let via = Via::parse("SIP/2.0/UDP [2001:db8::9:1];received=[2001:db8::9:255]").expect("reads");
+        assert_eq!((via.host(), via.received(), via.rport()), ("[2001:db8::9:1]", Some("[2001:db8::9:255]"), None));
+    }
+
+    #[test]
+    fn malformed_vias_are_refused() {
+        for (value, error) in [
+            ("", ValueError::Version),
+            ("SIP/2.0", ValueError::Version),
+            ("SIP/7.0/UDP example.com", ValueError::Version),
+            ("HTTP/2.0/UDP example.com", ValueError::Version),
+            ("SIP/2.0/UDP", ValueError::Token),
+            ("SIP/2.0/ example.com", ValueError::Token),
+            ("SIP/2.0/UDP ;branch=z9hG4bK1", ValueError::Host),
+            ("SIP/2.0/UDP 2001:db8::1", ValueError::Port),
+            ("SIP/2.0/UDP example.com:x", ValueError::Port),
+            ("SIP/2.0/UDP example.com example.com", ValueError::Host),
+            ("SIP/2.0/UDP example.com;x=<y>", ValueError::Token),
+            ("SIP/2.0/UDP example.com;x=\"y", ValueError::Unbalanced),
+        ] {
+            assert_eq!(Via::parse(value).map(|_| ()), Err(error), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_response_says_where_its_request_came_from() {
+        let v4 = "192.0.2.7:33333";
+        for (value, source, expected) in [
+            // Nothing to say: sent-by is the source, and nobody asks for the port.
+            ("SIP/2.0/UDP 192.0.2.7:5060;branch=1", v4, None),
+            ("SIP/2.0/UDP [2001:db8::7];branch=1", "[2001:db8::7]:5060", None),
+            ("SIP/2.0/UDP 192.0.2.7", "[::ffff:192.0.2.7]:5060", None),
+            // A name or another address as sent-by.
+            ("SIP/2.0/TLS a.example.com;branch=1", v4, Some("SIP/2.0/TLS a.example.com;branch=1;received=192.0.2.7")),
+            ("SIP/2.0/UDP 10.0.0.1", v4, Some("SIP/2.0/UDP 10.0.0.1;received=192.0.2.7")),
+            ("SIP/2.0/UDP a.example.com", "[2001:db8::7]:1", Some("SIP/2.0/UDP a.example.com;received=2001:db8::7")),
+            // rport asks for both.
+            (
+                "SIP/2.0/UDP 192.0.2.7;rport;branch=1",
+                v4,
+                Some("SIP/2.0/UDP 192.0.2.7;rport=33333;branch=1;received=192.0.2.7"),
+            ),
+            // What is told already stays, and what is wrong is corrected.
+            ("SIP/2.0/UDP a.example.com;received=192.0.2.7", v4, None),
+            ("SIP/2.0/UDP a.example.com;rport=33333;received=192.0.2.7", v4, None),
+            (
+                "SIP/2.0/UDP a.example.com;received=10.9.9.9;b",
+                v4,
+                Some("SIP/2.0/UDP a.example.com;received=192.0.2.7;b"),
+            ),
+            ("SIP/2.0/UDP 192.0.2.7;received=10.9.9.9", v4, Some("SIP/2.0/UDP 192.0.2.7;received=192.0.2.7")),
+            // All else stays as it is, further values of the line included (GEN-39).
+            (
+                "SIP / 2.0/TLS  a.example.com ; X=\"a;b\" ;alias , SIP/2.0/TLS b.example.com;rport",
+                v4,
+                Some(
+                    "SIP / 2.0/TLS  a.example.com ; X=\"a;b\" ;alias;received=192.0.2.7 , SIP/2.0/TLS b.example.com;rport",
+                ),
+            ),
+            ("nonsense", v4, None),
+        ] {
+            let found = Via::received_from(value, source.parse().expect("address"));
+            assert_eq!(found.as_deref(), expected, "{value}");
+        }
+    }
 }
