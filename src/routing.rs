@@ -349,3 +349,6 @@ fn hop_to(snapshot: &Snapshot, trunk: &Trunk, host: Arc<str>, port: Option<u16>)
     };
     Hop { trunk: trunk.id, transport, host, port, addresses }
 }
+
+#[cfg(test)]
+mod tests;
