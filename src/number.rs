@@ -132,6 +132,11 @@ impl Number {
         Ok(Self { digits: ByteString::from(number), extension })
     }
 
+    /// The number without its extension.
+    pub fn as_str(&self) -> &str {
+        &self.digits
+    }
+
     /// Whether the number is a short code, which has no `+`.
     pub fn is_short(&self) -> bool {
         !self.digits.starts_with('+')

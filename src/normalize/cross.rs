@@ -1,7 +1,7 @@
 //! What of one leg the other one sees: header fields, Reason, final statuses, bodies (TDR-59, 61, 62,
 //! 82, 91, 121 to 127, 163; GEN-17, 61, 63, 66, 80, 95).
 
-use crate::sip::{HeaderLine, Message, Name, is_media_type, sdp_part};
+use crate::sip::{HeaderLine, Message, Name, Reason, is_media_type, sdp_part};
 use crate::trunk::Kind;
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -154,16 +154,21 @@ pub fn final_status(from: Kind, to: Kind, status: u16) -> u16 {
     }
 }
 
-/// What of a Reason value goes over to the other leg, in a BYE, CANCEL or final response.
-///
-/// `status` is that of the response that carries it; `None` in a request. `value` is one value of a list.
+/// The Reason that goes over to the other leg with the BYE, CANCEL or final response `message` (RFC 3326);
+/// `None`: none does.
 ///
 /// - SIP causes cross as they are: "Call completed elsewhere" keeps the hub from showing a missed call (TDR-82).
 /// - The hub's Q.850 cause of a 486 is 34, which makes networks try again: it becomes 17 (TDR-91).
 /// - Genesys tries again on many Q.850 causes: those do not reach it (GEN-80).
-/// - The hub's texts carry diagnostics for its operator, which stay with us (TDR-92).
-pub fn reason(from: Kind, to: Kind, status: Option<u16>, value: &str) -> Option<String> {
-    let parsed = crate::sip::Reason::parse(value).ok()?;
+/// - The hub's texts on Q.850 causes are diagnostics for its operator: they stay with us (TDR-92).
+pub fn reason(from: Kind, to: Kind, message: &Message) -> Option<String> {
+    let crossing: Vec<String> =
+        message.values(Name::Reason).filter_map(|value| reason_value(from, to, message.status(), value)).collect();
+    (!crossing.is_empty()).then(|| crossing.join(", "))
+}
+
+fn reason_value(from: Kind, to: Kind, status: Option<u16>, value: &str) -> Option<String> {
+    let parsed = Reason::parse(value).ok()?;
     if !parsed.protocol.eq_ignore_ascii_case("Q.850") {
         let known = parsed.protocol.eq_ignore_ascii_case("SIP");
         return (known || to == Kind::Generic).then(|| value.to_owned());
@@ -173,8 +178,35 @@ pub fn reason(from: Kind, to: Kind, status: Option<u16>, value: &str) -> Option<
     if to == Kind::Genesys && RETRIED_CAUSES.contains(&said) {
         return None;
     }
-    if from == Kind::Teams || said != cause { Some(format!("Q.850;cause={said}")) } else { Some(value.to_owned()) }
+    if from == Kind::Teams { Some(format!("Q.850;cause={said}")) } else { Some(value.to_owned()) }
 }
+
+/// The Reason of a BYE or CANCEL of our own: why, as the SIP status that says it best (RFC 3326 §2).
+/// Always `Some`.
+pub fn cause(status: u16) -> Option<String> {
+    Some(format!("SIP;cause={status}"))
+}
+
+/// What a peer says about why it refused or ended a call, for records and events (TDR-92): status and
+/// phrase of a response, then its Reason values with their texts. Empty when it says nothing.
+pub fn explanation(message: &Message) -> String {
+    let mut said = String::new();
+    if let Some(status) = message.status() {
+        said = format!("{status} {}", message.reason()).trim_end().to_owned();
+    }
+    for value in message.values(Name::Reason) {
+        if !said.is_empty() {
+            said.push_str("; ");
+        }
+        said.push_str(value);
+    }
+    let end = (0..=MAX_EXPLANATION.min(said.len())).rev().find(|&end| said.is_char_boundary(end));
+    said.truncate(end.unwrap_or(0));
+    said
+}
+
+/// The longest explanation kept, in octets: the hub's texts are some hundred.
+const MAX_EXPLANATION: usize = 512;
 
 /// The Q.850 causes on which Genesys tries another trunk by default (GEN-80).
 const RETRIED_CAUSES: [u16; 24] =

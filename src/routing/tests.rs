@@ -1,0 +1,370 @@
+use super::*;
+use crate::directory::{Directory, Entry};
+use crate::flow::{ListenerId, Transport};
+use crate::snapshot::EdgeSettings;
+use crate::trunk::platforms::{Cloud, Generation, Platform, TrunkDefaults, defaults};
+use crate::trunk::{Host, Termination};
+use bytes::Bytes;
+use hashbrown::HashMap;
+use std::time::Duration;
+
+fn trunk(id: u16, name: &str, fqdn: &str, defaults: TrunkDefaults) -> Trunk {
+    Trunk {
+        id: TrunkId(id),
+        name: Arc::from(name),
+        kind: defaults.kind,
+        fqdn: Arc::from(fqdn),
+        port: 5061,
+        transport: defaults.transport,
+        hosts: defaults.hosts,
+        request_host: defaults.request_host,
+        termination: Termination::Fqdn,
+        termination_identifier: Arc::from(""),
+        suffixes: defaults.suffixes,
+        sources: defaults.sources,
+        listeners: vec![ListenerId(0)],
+        mutual: defaults.mutual,
+        expected_names: defaults.expected_names,
+        methods: defaults.methods,
+        session_expires: defaults.session_expires,
+        min_se: defaults.min_se,
+        early_media: defaults.early_media,
+        ring_timeout: defaults.ring_timeout,
+        response_timeout: defaults.response_timeout,
+        options_interval: defaults.options_interval,
+        max_calls: None,
+        max_call_rate: None,
+        retired: false,
+    }
+}
+
+fn teams(id: u16, fqdn: &str) -> Trunk {
+    trunk(id, "teams", fqdn, defaults(&Platform::Teams { cloud: Cloud::Worldwide }).unwrap())
+}
+
+fn genesys(id: u16, fqdn: &str) -> Trunk {
+    let platform = Platform::Genesys {
+        generation: Generation::Classic,
+        region: "eu-central-1",
+        identifier: "acme-sbc",
+        termination: Termination::Fqdn,
+    };
+    let mut trunk = trunk(id, "genesys", fqdn, defaults(&platform).unwrap());
+    trunk.sources = vec!["198.51.100.0/24".parse().unwrap()];
+    trunk
+}
+
+const TEAMS: TrunkId = TrunkId(0);
+const GENESYS: TrunkId = TrunkId(1);
+
+fn number(text: &str) -> Number {
+    Number::normalise(text, "49").unwrap()
+}
+
+fn pattern(text: &str) -> NumberMatch {
+    NumberMatch::parse(text).unwrap()
+}
+
+fn route_of(from: Option<TrunkId>, number: &str, to: &[TrunkId]) -> Route {
+    Route { from, number: pattern(number), to: to.to_vec() }
+}
+
+/// Teams and Genesys, the routes of the design, two users of whom one is active.
+fn snapshot() -> Snapshot {
+    let user = |text: &str, user: &str, active| Entry { number: number(text), user: Pii::new(user.to_owned()), active };
+    let entries = [user("+496955501007", "ada@example.com", true), user("+496955501008", "bob@example.com", false)];
+    Snapshot {
+        revision: 1,
+        edge: EdgeSettings {
+            product: Arc::from("Tandem/0"),
+            max_call: Duration::from_secs(43200),
+            probe_interval: Duration::from_secs(900),
+            ask_timeout: Duration::from_secs(2),
+            country_code: Arc::from("49"),
+            max_calls: 100,
+            t1: Duration::from_millis(500),
+            observe: false,
+            ask_media: false,
+        },
+        trunks: vec![Arc::new(teams(0, "sbc1.example.com")), Arc::new(genesys(1, "sbc1.example.com"))],
+        routes: vec![route_of(Some(GENESYS), "directory", &[TEAMS]), route_of(Some(TEAMS), "+4969123*", &[GENESYS])],
+        directory: Arc::new(Directory::new(entries).0),
+        addresses: HashMap::new(),
+        down: Vec::new(),
+        slots: Arc::new([0; 256]),
+    }
+}
+
+fn peer(trunks: &[TrunkId]) -> Peer {
+    Peer {
+        source: "198.51.100.21:40000".parse().unwrap(),
+        listener: Some(ListenerId(0)),
+        transport: Transport::Tls,
+        names: Vec::new(),
+        trunks: trunks.iter().copied().collect(),
+    }
+}
+
+fn invite(uri: &str) -> Message {
+    let text = format!(
+        "INVITE {uri} SIP/2.0\r\nVia: SIP/2.0/TLS 198.51.100.21;branch=z9hG4bK1\r\nFrom: <sip:a@example.com>;tag=1\r\n\
+         To: <sip:b@example.com>\r\nCall-ID: 1\r\nCSeq: 1 INVITE\r\nContent-Length: 0\r\n\r\n"
+    );
+    Message::parse(Bytes::from(text)).unwrap()
+}
+
+fn identified(snapshot: &Snapshot, trunks: &[TrunkId], uri: &str) -> Result<TrunkId, Refusal> {
+    identify(snapshot, &peer(trunks), &invite(uri))
+}
+
+#[test]
+fn the_host_of_the_request_uri_says_which_trunk_tdr_158() {
+    let mut snapshot = snapshot();
+    snapshot.trunks.push(Arc::new(teams(2, "sbc2.example.com")));
+    let both = [TEAMS, TrunkId(2)];
+    assert_eq!(identified(&snapshot, &both, "sip:+496955501007@sbc1.example.com:5061"), Ok(TEAMS));
+    assert_eq!(identified(&snapshot, &both, "sip:+496955501007@SBC2.example.com.;user=phone"), Ok(TrunkId(2)));
+    assert_eq!(identified(&snapshot, &both, "sip:sbc2.example.com"), Ok(TrunkId(2)), "OPTIONS has no user");
+    assert_eq!(identified(&snapshot, &both, "sip:1@sbc3.example.com"), Err(Refusal::UnknownTrunk));
+}
+
+#[test]
+fn the_hub_is_refused_under_a_name_that_is_none_of_ours_tdr_158() {
+    assert_eq!(identified(&snapshot(), &[TEAMS], "sip:1@sbc3.example.com"), Err(Refusal::UnknownTrunk));
+    assert_eq!(Refusal::UnknownTrunk.status(), 404);
+}
+
+#[test]
+fn genesys_may_name_us_otherwise_when_its_peer_can_be_one_trunk_only_gen_21() {
+    let snapshot = snapshot();
+    assert_eq!(identified(&snapshot, &[GENESYS], "sip:+496955501007@192.0.2.10:5061"), Ok(GENESYS));
+    assert_eq!(identified(&snapshot, &[], "sip:+496955501007@sbc1.example.com"), Err(Refusal::UnknownTrunk));
+}
+
+#[test]
+fn tgrp_tells_trunks_apart_that_know_us_by_one_name_gen_21() {
+    let mut snapshot = snapshot();
+    for (id, group) in [(2, "north"), (3, "south")] {
+        let mut trunk = genesys(id, "sbc1.example.com");
+        trunk.termination_identifier = Arc::from(group);
+        snapshot.trunks.push(Arc::new(trunk));
+    }
+    let both = [TrunkId(2), TrunkId(3)];
+    let with = |group: &str, host: &str| format!("sip:+496955501007;tgrp={group};trunk-context=example.com@{host}");
+    assert_eq!(identified(&snapshot, &both, &with("south", "sbc1.example.com")), Ok(TrunkId(3)));
+    assert_eq!(identified(&snapshot, &both, &with("north", "192.0.2.10")), Ok(TrunkId(2)));
+    assert_eq!(identified(&snapshot, &both, &with("west", "sbc1.example.com")), Err(Refusal::AmbiguousTrunk));
+    assert_eq!(identified(&snapshot, &both, "sip:1@sbc1.example.com"), Err(Refusal::AmbiguousTrunk));
+    assert_eq!(identified(&snapshot, &both, "sip:1@192.0.2.10"), Err(Refusal::UnknownTrunk));
+}
+
+#[test]
+fn a_removed_trunk_sends_no_new_calls() {
+    let mut snapshot = snapshot();
+    let mut gone = genesys(1, "sbc1.example.com");
+    gone.retired = true;
+    snapshot.trunks[1] = Arc::new(gone);
+    assert_eq!(identified(&snapshot, &[GENESYS], "sip:1@sbc1.example.com"), Err(Refusal::UnknownTrunk));
+}
+
+#[test]
+fn sips_and_other_schemes_get_416_tdr_1() {
+    for (uri, refusal, status) in [
+        ("sips:1@sbc1.example.com", Refusal::Scheme, 416),
+        ("urn:service:sos", Refusal::Scheme, 416),
+        ("sip:", Refusal::MalformedUri, 400),
+    ] {
+        assert_eq!(identified(&snapshot(), &[GENESYS], uri), Err(refusal));
+        assert_eq!(refusal.status(), status);
+    }
+}
+
+fn hosts(decision: &Decision) -> Vec<(u16, usize)> {
+    decision.targets.iter().map(|target| (target.trunk.0, target.host)).collect()
+}
+
+#[test]
+fn a_directory_number_goes_to_the_hub_names_in_order_tdr_17() {
+    let snapshot = snapshot();
+    let decision = route(&snapshot, &snapshot.trunks[1], &number("06955501007")).unwrap();
+    assert_eq!(hosts(&decision), [(0, 0), (0, 1), (0, 2)]);
+    assert_eq!(decision.user, Some(Pii::new("ada@example.com".to_owned())));
+    assert_eq!(decision.route, 0);
+}
+
+#[test]
+fn what_the_directory_does_not_give_away_never_leaves_tdr_46() {
+    let snapshot = snapshot();
+    let refused = |text: &str| route(&snapshot, &snapshot.trunks[1], &number(text)).unwrap_err();
+    assert_eq!(refused("+496955501009"), Refusal::UnknownNumber);
+    assert_eq!(refused("+496955501008"), Refusal::Inactive);
+    assert_eq!((Refusal::UnknownNumber.status(), Refusal::Inactive.status()), (404, 480));
+}
+
+#[test]
+fn a_call_for_a_genesys_number_goes_to_genesys() {
+    let snapshot = snapshot();
+    let decision = route(&snapshot, &snapshot.trunks[0], &number("+496912345000")).unwrap();
+    assert_eq!((hosts(&decision), decision.user, decision.route), (vec![(1, 0)], None, 1));
+    let other = route(&snapshot, &snapshot.trunks[0], &number("+14255550123"));
+    assert_eq!(other, Err(Refusal::NoRoute));
+}
+
+#[test]
+fn the_first_route_that_matches_wins() {
+    let mut snapshot = snapshot();
+    snapshot.routes.insert(0, route_of(None, "911", &[GENESYS]));
+    snapshot.routes.push(route_of(None, "*", &[GENESYS, TEAMS]));
+    let to = |from: usize, text: &str| route(&snapshot, &snapshot.trunks[from], &number(text)).unwrap();
+    assert_eq!(to(0, "+911").route, 0, "TDR-133");
+    assert_eq!(to(1, "+496955501007").route, 1);
+    assert_eq!(to(1, "+496955501008").route, 3, "an inactive user is for the routes behind");
+    assert_eq!(hosts(&to(0, "+14255550123")), [(1, 0), (0, 0), (0, 1), (0, 2)]);
+}
+
+#[test]
+fn hosts_that_are_down_are_left_out_and_none_left_is_503_tdr_39() {
+    let mut snapshot = snapshot();
+    snapshot.down = vec![(TEAMS, 0)];
+    let decision = route(&snapshot, &snapshot.trunks[1], &number("+496955501007")).unwrap();
+    assert_eq!(hosts(&decision), [(0, 1), (0, 2)]);
+    snapshot.down = vec![(TEAMS, 0), (TEAMS, 1), (TEAMS, 2)];
+    let refused = route(&snapshot, &snapshot.trunks[1], &number("+496955501007"));
+    assert_eq!(refused, Err(Refusal::AllDown));
+    assert_eq!(Refusal::AllDown.status(), 503);
+}
+
+#[test]
+fn numbers_that_are_none_are_404_and_missing_ones_484() {
+    assert_eq!(Refusal::from(NumberError::Empty).status(), 484);
+    assert_eq!(Refusal::from(NumberError::NotANumber).status(), 404);
+    assert_eq!(Refusal::from(NumberError::TooLong).status(), 404);
+}
+
+#[test]
+fn routes_know_what_they_leave_for_later_ones() {
+    for (own, other, covered) in [
+        ("*", "directory", true),
+        ("*", "+49*", true),
+        ("directory", "directory", true),
+        ("+49*", "+4969*", true),
+        ("+49*", "directory", false),
+        ("directory", "+49*", false),
+        ("+49*", "*", false),
+    ] {
+        assert_eq!(pattern(own).covers(&pattern(other)), covered, "{own} {other}");
+    }
+}
+
+#[test]
+fn the_hub_fails_over_on_timeout_connect_failure_and_503_tdr_123() {
+    for failure in [Failure::Timeout, Failure::Unreachable, Failure::Status(503), Failure::Status(500)] {
+        assert_eq!(after_failure(Kind::Teams, failure, false), Next::TryNext, "{failure:?}");
+    }
+}
+
+#[test]
+fn what_the_called_party_decided_is_final_tdr_122_tdr_124_gen_17_gen_48() {
+    for kind in [Kind::Teams, Kind::Genesys, Kind::Generic] {
+        for status in [302, 403, 404, 480, 486, 488, 600, 603] {
+            assert_eq!(after_failure(kind, Failure::Status(status), false), Next::GiveUp(status));
+        }
+    }
+    assert_eq!(after_failure(Kind::Teams, Failure::Status(408), false), Next::GiveUp(408));
+}
+
+#[test]
+fn genesys_fails_over_on_408_and_503_without_provisional_gen_85() {
+    for failure in [Failure::Timeout, Failure::Unreachable, Failure::Status(503), Failure::Status(408)] {
+        assert_eq!(after_failure(Kind::Genesys, failure, false), Next::TryNext, "{failure:?}");
+    }
+    assert_eq!(after_failure(Kind::Genesys, Failure::Status(500), false), Next::GiveUp(500));
+}
+
+#[test]
+fn after_ringing_no_other_target_is_tried_gen_85_tdr_122() {
+    for kind in [Kind::Teams, Kind::Genesys, Kind::Generic] {
+        assert_eq!(after_failure(kind, Failure::Status(503), true), Next::GiveUp(503));
+        assert_eq!(after_failure(kind, Failure::Timeout, true), Next::GiveUp(480));
+        assert_eq!(after_failure(kind, Failure::Unreachable, true), Next::GiveUp(480));
+    }
+}
+
+#[test]
+fn a_hop_names_host_port_and_the_addresses_of_the_snapshot_tdr_20() {
+    let mut snapshot = snapshot();
+    let address: SocketAddr = "52.112.0.10:5061".parse().unwrap();
+    let key = address_key(Transport::Tls, "sip2.pstnhub.microsoft.com", Some(5061));
+    snapshot.addresses.insert(key, smallvec![address]);
+    let found = hop(&snapshot, &snapshot.trunks[0], 1);
+    assert_eq!((&*found.host, found.port, found.transport), ("sip2.pstnhub.microsoft.com", 5061, Transport::Tls));
+    assert_eq!(found.addresses.as_slice(), [address]);
+    let unknown = hop(&snapshot, &snapshot.trunks[0], 2);
+    assert!(unknown.addresses.is_empty(), "the shell resolves it");
+    assert_eq!(&*hop(&snapshot, &snapshot.trunks[0], 9).host, "sip.pstnhub.microsoft.com");
+}
+
+#[test]
+fn a_host_without_port_is_looked_up_without_gen_11() {
+    let mut snapshot = snapshot();
+    let address: SocketAddr = "198.51.100.21:5071".parse().unwrap();
+    let key = address_key(Transport::Tls, "acme-sbc.byoc.mypurecloud.de", None);
+    snapshot.addresses.insert(key, smallvec![address]);
+    assert_eq!(hop(&snapshot, &snapshot.trunks[1], 0).addresses.as_slice(), [address], "SRV chose the port");
+}
+
+fn dialled(trunk: usize, uri: &str) -> Result<(String, u16), Forbidden> {
+    let snapshot = snapshot();
+    let hop = hop_for_uri(&snapshot, &snapshot.trunks[trunk], &Uri::parse(uri).unwrap())?;
+    assert_eq!(hop.transport, Transport::Tls, "TLS is never left");
+    Ok((hop.host.to_string(), hop.port))
+}
+
+#[test]
+fn in_dialog_requests_obey_route_and_contact_below_the_hub_s_suffix_tdr_83_tdr_84() {
+    for (uri, host, port) in [
+        ("sip:sip-du-a-us.pstnhub.microsoft.com:5061;transport=tls;lr", "sip-du-a-us.pstnhub.microsoft.com", 5061),
+        ("sip:api-du-a-usea.pstnhub.microsoft.com:443;x-i=1;x-c=a/d/8/f", "api-du-a-usea.pstnhub.microsoft.com", 443),
+        ("sip:sip.pstnhub.microsoft.com", "sip.pstnhub.microsoft.com", 5061),
+        ("sip:52.114.0.20:5061;transport=udp", "52.114.0.20", 5061),
+    ] {
+        assert_eq!(dialled(0, uri), Ok((host.to_owned(), port)));
+    }
+}
+
+#[test]
+fn what_is_not_the_trunk_s_is_never_dialled_tdr_83() {
+    for (uri, forbidden) in [
+        ("sip:pstnhub.microsoft.com.example.com", Forbidden::Name),
+        ("sip:evilpstnhub.microsoft.com", Forbidden::Name),
+        ("sip:192.0.2.1", Forbidden::Address),
+        ("sip:[::1]:5061", Forbidden::Address),
+        ("sips:sip.pstnhub.microsoft.com", Forbidden::Scheme),
+        ("tel:+14255550123", Forbidden::Scheme),
+        ("sip:192.0.2.1;maddr=52.114.0.20", Forbidden::Address),
+    ] {
+        assert_eq!(dialled(0, uri), Err(forbidden), "{uri}");
+    }
+    let allowed = dialled(0, "sip:sip.pstnhub.microsoft.com;maddr=192.0.2.1");
+    assert_eq!(allowed, Ok(("sip.pstnhub.microsoft.com".to_owned(), 5061)), "maddr is not looked at");
+}
+
+#[test]
+fn genesys_contacts_are_addresses_in_its_ranges_gen_38_gen_40() {
+    let uri = "sip:+496955501007@198.51.100.21:5061;transport=tls;gc-node=a1b2;ob";
+    assert_eq!(dialled(1, uri), Ok(("198.51.100.21".to_owned(), 5061)));
+    assert_eq!(dialled(1, "sip:lb01.voice.mypurecloud.de;lr"), Ok(("lb01.voice.mypurecloud.de".to_owned(), 5061)));
+    assert_eq!(dialled(1, "sip:203.0.113.9"), Err(Forbidden::Address));
+}
+
+#[test]
+fn a_host_configured_as_an_address_is_dialled_gen_6() {
+    let mut snapshot = snapshot();
+    let mut lab = genesys(1, "sbc1.example.com");
+    lab.hosts = vec![Host { name: Arc::from("203.0.113.9"), port: Some(5071) }];
+    snapshot.trunks[1] = Arc::new(lab);
+    let found = hop(&snapshot, &snapshot.trunks[1], 0);
+    assert_eq!(found.addresses.as_slice(), ["203.0.113.9:5071".parse::<SocketAddr>().unwrap()]);
+    let uri = Uri::parse("sip:203.0.113.9:5071").unwrap();
+    assert!(hop_for_uri(&snapshot, &snapshot.trunks[1], &uri).is_ok());
+}
