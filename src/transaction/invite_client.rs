@@ -133,3 +133,130 @@ impl InviteClient {
         self.deadlines = Deadlines { repeat: None, end };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::Transport;
+
+    const T1: Duration = Duration::from_millis(500);
+
+    fn times(transport: Transport) -> Times {
+        Times::new(T1, transport)
+    }
+
+    /// Lets every deadline come; what happened at which millisecond after `start`.
+    fn run(machine: &mut InviteClient, start: Instant) -> Vec<(u128, ClientAction)> {
+        let mut story = Vec::new();
+        while let Some(at) = machine.deadlines.earliest() {
+            story.push(((at - start).as_millis(), machine.timeout(at)));
+        }
+        story
+    }
+
+    fn in_state(transport: Transport, start: Instant, statuses: &[u16]) -> InviteClient {
+        let mut machine = InviteClient::new(start, times(transport));
+        for &status in statuses {
+            machine.receive(start, status);
+        }
+        machine
+    }
+
+    #[test]
+    fn timer_a_doubles_until_timer_b_over_udp() {
+        let start = Instant::now();
+        let story = run(&mut in_state(Transport::Udp, start, &[]), start);
+        let repeats: Vec<u128> = story.iter().filter(|(_, act)| *act == ClientAction::Transmit).map(|x| x.0).collect();
+        assert_eq!(repeats, [500, 1500, 3500, 7500, 15500, 31500]);
+        assert_eq!(story.last(), Some(&(32_000, ClientAction::TimedOut)));
+    }
+
+    #[test]
+    fn only_timer_b_runs_over_a_reliable_transport() {
+        let start = Instant::now();
+        for transport in [Transport::Tcp, Transport::Tls] {
+            let mut machine = in_state(transport, start, &[]);
+            assert_eq!(run(&mut machine, start), [(32_000, ClientAction::TimedOut)]);
+            assert!(machine.is_terminated());
+        }
+    }
+
+    #[test]
+    fn calling_takes_every_response() {
+        let start = Instant::now();
+        for (status, action, state) in [
+            (100, ClientAction::Pass(Kind::Provisional), State::Proceeding),
+            (183, ClientAction::Pass(Kind::Provisional), State::Proceeding),
+            (200, ClientAction::Pass(Kind::Final), State::Accepted),
+            (299, ClientAction::Pass(Kind::Final), State::Accepted),
+            (300, ClientAction::PassAndAcknowledge, State::Completed),
+            (699, ClientAction::PassAndAcknowledge, State::Completed),
+        ] {
+            let mut machine = in_state(Transport::Udp, start, &[]);
+            assert_eq!((machine.receive(start, status), machine.state), (action, state), "{status}");
+        }
+    }
+
+    #[test]
+    fn proceeding_waits_without_a_timer() {
+        let start = Instant::now();
+        let mut machine = in_state(Transport::Udp, start, &[180]);
+        assert_eq!(machine.deadlines.earliest(), None);
+        assert_eq!(machine.receive(start, 183), ClientAction::Pass(Kind::Provisional));
+        assert!(machine.is_proceeding() && !machine.is_unanswered());
+        for (status, action) in [(200, ClientAction::Pass(Kind::Final)), (486, ClientAction::PassAndAcknowledge)] {
+            assert_eq!(in_state(Transport::Udp, start, &[180]).receive(start, status), action);
+        }
+    }
+
+    #[test]
+    fn proceeding_ends_64_t1_after_a_cancel_that_brings_no_final_response() {
+        let start = Instant::now();
+        let mut machine = in_state(Transport::Tls, start, &[180]);
+        machine.cancelled(start);
+        machine.receive(start, 183);
+        assert_eq!(run(&mut machine, start), [(32_000, ClientAction::TimedOut)]);
+    }
+
+    #[test]
+    fn completed_acknowledges_repeats_until_timer_d() {
+        let start = Instant::now();
+        let mut machine = in_state(Transport::Udp, start, &[486]);
+        assert_eq!(machine.receive(start, 486), ClientAction::Acknowledge);
+        for other in [180, 200] {
+            assert_eq!(machine.receive(start, other), ClientAction::Absorb);
+        }
+        assert!(machine.needs_request());
+        assert_eq!(run(&mut machine, start), [(32_000, ClientAction::Absorb)]);
+        assert!(machine.is_terminated());
+    }
+
+    #[test]
+    fn timer_d_is_zero_over_a_reliable_transport() {
+        let machine = in_state(Transport::Tls, Instant::now(), &[100, 486]);
+        assert!(machine.is_terminated() && machine.deadlines.earliest().is_none());
+    }
+
+    #[test]
+    fn accepted_passes_every_2xx_until_timer_m() {
+        let start = Instant::now();
+        for transport in [Transport::Udp, Transport::Tls] {
+            let mut machine = in_state(transport, start, &[180, 200]);
+            assert_eq!(machine.receive(start, 200), ClientAction::Pass(Kind::Repeated2xx));
+            for other in [180, 486] {
+                assert_eq!(machine.receive(start, other), ClientAction::Absorb);
+            }
+            assert!(!machine.needs_request());
+            assert_eq!(run(&mut machine, start), [(32_000, ClientAction::Absorb)]);
+            assert_eq!(machine.receive(start, 200), ClientAction::Absorb);
+        }
+    }
+
+    #[test]
+    fn an_early_timeout_does_nothing() {
+        let start = Instant::now();
+        let mut machine = in_state(Transport::Udp, start, &[]);
+        assert_eq!(machine.timeout(start), ClientAction::Absorb);
+        assert_eq!(machine.deadlines.earliest(), Some(start + T1));
+    }
+}

@@ -138,3 +138,117 @@ impl InviteServer {
         self.deadlines = Deadlines { repeat: None, end };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::Transport;
+
+    const T1: Duration = Duration::from_millis(500);
+
+    fn times(transport: Transport) -> Times {
+        Times::new(T1, transport)
+    }
+
+    /// Lets every deadline come; what happened at which millisecond after `start`.
+    fn run(machine: &mut InviteServer, start: Instant) -> Vec<(u128, ServerAction)> {
+        let mut story = Vec::new();
+        while let Some(at) = machine.deadlines.earliest() {
+            story.push(((at - start).as_millis(), machine.timeout(at)));
+        }
+        story
+    }
+
+    fn answered(transport: Transport, start: Instant, statuses: &[u16]) -> InviteServer {
+        let mut machine = InviteServer::new(times(transport));
+        for &status in statuses {
+            assert_eq!(machine.respond(start, status), ServerAction::Transmit, "{status}");
+        }
+        machine
+    }
+
+    #[test]
+    fn a_repeated_invite_gets_the_last_response_once_there_is_one() {
+        let start = Instant::now();
+        assert_eq!(answered(Transport::Udp, start, &[]).repeated(), ServerAction::Absorb);
+        assert_eq!(answered(Transport::Udp, start, &[100]).repeated(), ServerAction::Transmit);
+        assert_eq!(answered(Transport::Udp, start, &[100, 180, 486]).repeated(), ServerAction::Transmit);
+        assert_eq!(answered(Transport::Udp, start, &[100, 200]).repeated(), ServerAction::Absorb);
+    }
+
+    #[test]
+    fn proceeding_waits_for_the_user_without_a_timer() {
+        let machine = answered(Transport::Udp, Instant::now(), &[100, 180, 183]);
+        assert_eq!(machine.deadlines.earliest(), None);
+    }
+
+    #[test]
+    fn timer_g_repeats_a_failure_up_to_every_t2_until_timer_h_over_udp() {
+        let start = Instant::now();
+        let mut machine = answered(Transport::Udp, start, &[486]);
+        let story = run(&mut machine, start);
+        let repeats: Vec<u128> = story.iter().filter(|(_, act)| *act == ServerAction::Transmit).map(|x| x.0).collect();
+        assert_eq!(repeats, [500, 1500, 3500, 7500, 11500, 15500, 19500, 23500, 27500, 31500]);
+        assert_eq!(story.last(), Some(&(32_000, ServerAction::NoAck)));
+        assert!(machine.is_terminated());
+    }
+
+    #[test]
+    fn only_timer_h_runs_over_a_reliable_transport() {
+        let start = Instant::now();
+        assert_eq!(run(&mut answered(Transport::Tls, start, &[503]), start), [(32_000, ServerAction::NoAck)]);
+    }
+
+    #[test]
+    fn an_ack_confirms_and_timer_i_absorbs_further_ones() {
+        let start = Instant::now();
+        let mut machine = answered(Transport::Udp, start, &[486]);
+        for _ in 0..2 {
+            assert_eq!(machine.acknowledge(start), Acknowledged::Response);
+            assert_eq!(machine.state, State::Confirmed);
+        }
+        assert_eq!(machine.repeated(), ServerAction::Absorb);
+        assert_eq!(machine.respond(start, 486), ServerAction::Absorb);
+        assert_eq!(run(&mut machine, start), [(5_000, ServerAction::Absorb)]);
+        assert!(machine.is_terminated());
+    }
+
+    #[test]
+    fn timer_i_is_zero_over_a_reliable_transport() {
+        let start = Instant::now();
+        let mut machine = answered(Transport::Tls, start, &[486]);
+        assert_eq!(machine.acknowledge(start), Acknowledged::Response);
+        assert!(machine.is_terminated() && machine.deadlines.earliest().is_none());
+    }
+
+    #[test]
+    fn accepted_lets_the_user_repeat_its_2xx_until_timer_l() {
+        let start = Instant::now();
+        for transport in [Transport::Udp, Transport::Tls] {
+            let mut machine = answered(transport, start, &[180, 200, 200]);
+            for other in [180, 487] {
+                assert_eq!(machine.respond(start, other), ServerAction::Absorb);
+            }
+            assert_eq!(machine.acknowledge(start), Acknowledged::Dialog);
+            assert_eq!(run(&mut machine, start), [(32_000, ServerAction::Absorb)]);
+            assert!(machine.is_terminated());
+            assert_eq!(machine.respond(start, 200), ServerAction::Absorb);
+        }
+    }
+
+    #[test]
+    fn a_final_response_is_sent_once() {
+        let start = Instant::now();
+        for second in [180, 200, 486] {
+            assert_eq!(answered(Transport::Tls, start, &[486]).respond(start, second), ServerAction::Absorb);
+        }
+    }
+
+    #[test]
+    fn an_ack_before_any_final_response_changes_nothing() {
+        let start = Instant::now();
+        let mut machine = answered(Transport::Udp, start, &[180]);
+        assert_eq!(machine.acknowledge(start), Acknowledged::Response);
+        assert_eq!(machine.state, State::Proceeding { provisional: true });
+    }
+}

@@ -120,3 +120,92 @@ impl NonInviteServer {
         self.deadlines = Deadlines::default();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::Transport;
+    use std::time::Duration;
+
+    const T1: Duration = Duration::from_millis(500);
+
+    fn times(transport: Transport) -> Times {
+        Times::new(T1, transport)
+    }
+
+    /// Lets every deadline come; what happened at which millisecond after `start`.
+    fn run(machine: &mut NonInviteServer, start: Instant) -> Vec<(u128, ServerAction)> {
+        let mut story = Vec::new();
+        while let Some(at) = machine.deadlines.earliest() {
+            story.push(((at - start).as_millis(), machine.timeout(at)));
+        }
+        story
+    }
+
+    fn machine(transport: Transport, start: Instant) -> NonInviteServer {
+        NonInviteServer::new(start, times(transport))
+    }
+
+    #[test]
+    fn an_unanswered_request_asks_for_a_100_after_7_t1_and_dies_after_64_t1() {
+        let start = Instant::now();
+        for transport in [Transport::Udp, Transport::Tls] {
+            let mut machine = machine(transport, start);
+            assert_eq!(machine.repeated(), ServerAction::Absorb);
+            let story = run(&mut machine, start);
+            assert_eq!(story, [(3_500, ServerAction::TryingDue), (32_000, ServerAction::Absorb)]);
+            assert!(machine.is_terminated());
+            assert_eq!(machine.respond(start, 200), ServerAction::Absorb);
+        }
+    }
+
+    #[test]
+    fn a_100_goes_early_only_over_a_reliable_transport() {
+        let start = Instant::now();
+        assert_eq!(machine(Transport::Tls, start).respond(start, 100), ServerAction::Transmit);
+        let mut machine = machine(Transport::Udp, start);
+        assert_eq!(machine.respond(start, 100), ServerAction::Absorb);
+        let later = start + T1 * 7;
+        assert_eq!(machine.timeout(later), ServerAction::TryingDue);
+        assert_eq!(machine.respond(later, 100), ServerAction::Transmit);
+        assert_eq!(machine.repeated(), ServerAction::Transmit);
+        assert_eq!(machine.respond(later, 200), ServerAction::Transmit);
+    }
+
+    #[test]
+    fn no_other_provisional_response_and_no_408_ever_goes() {
+        let start = Instant::now();
+        for transport in [Transport::Udp, Transport::Tls] {
+            let mut machine = machine(transport, start);
+            for status in [101, 180, 199] {
+                assert_eq!(machine.respond(start, status), ServerAction::Absorb);
+            }
+            assert_eq!(machine.respond(start, 408), ServerAction::Absorb);
+            assert!(machine.is_terminated() && machine.deadlines.earliest().is_none());
+        }
+    }
+
+    #[test]
+    fn the_final_response_is_sent_once_and_repeated_on_request_until_timer_j() {
+        let start = Instant::now();
+        let mut machine = machine(Transport::Udp, start);
+        assert_eq!(machine.respond(start, 200), ServerAction::Transmit);
+        assert_eq!(machine.respond(start, 500), ServerAction::Absorb);
+        assert_eq!(machine.repeated(), ServerAction::Transmit);
+        assert_eq!(run(&mut machine, start), [(32_000, ServerAction::Absorb)]);
+        assert!(machine.is_terminated());
+        assert_eq!(machine.repeated(), ServerAction::Absorb);
+    }
+
+    #[test]
+    fn timer_j_is_zero_over_a_reliable_transport_whose_flow_lives() {
+        let start = Instant::now();
+        let mut living = machine(Transport::Tls, start);
+        assert_eq!(living.respond(start, 200), ServerAction::Transmit);
+        assert!(living.is_terminated() && living.deadlines.earliest().is_none());
+        let mut lost = machine(Transport::Tls, start);
+        lost.lose_flow();
+        assert_eq!(lost.respond(start, 200), ServerAction::Transmit);
+        assert!(!lost.is_terminated());
+    }
+}
