@@ -1,5 +1,79 @@
 //! From a TOML file to [`Settings`], with findings that point at the line.
+//!
+//! [`load`] reads a file, gives every key that is absent its default, and checks what the keys mean
+//! together: certificates against names, ranges against each other, routes against trunks. It reports
+//! all it finds at once as [`Finding`]s and gives settings only when none of them is an error. A
+//! running process asks [`reload`], which keeps the identity of trunks and listeners and says which
+//! changes wait for a restart. The directory's own file is read by [`directory_file`], since a broken
+//! one must not stop a configuration.
 
+mod check;
+mod defaults;
+pub mod directory_file;
+mod finding;
+mod identity;
+mod read;
+mod reload;
+mod section;
 mod settings;
+mod trunk;
+mod value;
 
+pub use finding::{Finding, Severity, Source};
+pub use reload::{Reload, diff, reload};
 pub use settings::*;
+
+use finding::Findings;
+use section::Section;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+use toml::de::DeTable;
+
+/// A configuration that can be run.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What it means.
+    pub settings: Settings,
+    /// What the operator should know all the same.
+    pub warnings: Vec<Finding>,
+}
+
+/// Reads and checks the configuration at `path`. Paths in it are relative to its folder.
+///
+/// # Errors
+///
+/// All findings, warnings included, when at least one is an error.
+pub fn load(path: &Path) -> Result<Loaded, Vec<Finding>> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let message = format!("the configuration cannot be read: {error}");
+        vec![Finding::of_file(Severity::Error, path, message).remedy("name the file with --config")]
+    })?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    settle(Source { path: path.to_owned(), text }, now)
+}
+
+/// The configuration that `source` holds, at `now` in seconds since the Unix epoch.
+fn settle(source: Source, now: u64) -> Result<Loaded, Vec<Finding>> {
+    let source = Arc::new(source);
+    let findings = Findings::new(Arc::clone(&source));
+    let (table, faults) = DeTable::parse_recoverable(&source.text);
+    if !faults.is_empty() {
+        for fault in faults {
+            findings.error(fault.span().unwrap_or(0..0), format!("this is not TOML: {}", fault.message()));
+        }
+        // What follows a fault of grammar may have been read wrong: no second-guessing.
+        return Err(findings.into_sorted());
+    }
+    let base = source.path.parent().unwrap_or(Path::new("")).to_owned();
+    let draft = read::read(Section::root(table.get_ref(), &findings), &source.path, &base);
+    check::check(&draft, &findings);
+    identity::check(&draft, &findings, now);
+    let settings = draft.settings.clone();
+    draft.finish();
+    let found = findings.into_sorted();
+    if found.iter().any(|finding| finding.severity == Severity::Error) {
+        return Err(found);
+    }
+    Ok(Loaded { settings, warnings: found })
+}

@@ -2,6 +2,7 @@
 //! started from. Nothing here is optional by accident: defaults are already filled in.
 
 use crate::flow::{ListenerId, Transport};
+use crate::number::Pattern;
 use crate::routing::Route;
 use crate::snapshot::EdgeSettings;
 use crate::trunk::Trunk;
@@ -82,6 +83,8 @@ pub struct TrunkSettings {
     pub tls: Option<TlsPolicy>,
     /// A fixed next hop instead of the trunk's hosts (GEN-6); already among `trunk.hosts`.
     pub next_hop: Option<String>,
+    /// The numbers that the platform behind the trunk owns (GEN-90); empty: not said.
+    pub dids: Vec<Pattern>,
 }
 
 /// How TLS is spoken with a trunk.

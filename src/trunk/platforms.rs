@@ -128,7 +128,8 @@ pub fn defaults(platform: &Platform<'_>) -> Option<TrunkDefaults> {
     }
 }
 
-fn generic() -> TrunkDefaults {
+/// What a trunk is of which no platform is known.
+pub fn generic() -> TrunkDefaults {
     let mut methods = SIX.to_vec();
     methods.extend([Method::Info, Method::Update]);
     TrunkDefaults {
@@ -153,7 +154,8 @@ fn generic() -> TrunkDefaults {
     }
 }
 
-fn teams(cloud: Cloud) -> TrunkDefaults {
+/// What the hub of a cloud is.
+pub fn teams(cloud: Cloud) -> TrunkDefaults {
     // In the order in which calls try them: the first name leads to the best data centre (TDR-17).
     let names: &[&str] = match cloud {
         Cloud::Worldwide => &["sip.pstnhub.microsoft.com", "sip2.pstnhub.microsoft.com", "sip3.pstnhub.microsoft.com"],

@@ -1,0 +1,375 @@
+//! From the tables of the file to [`Settings`].
+//!
+//! One function a table, each asking for its keys and nothing else. What a single value cannot show,
+//! such as ranges of two trunks that overlap, is for [`check`](super::check).
+
+use super::defaults;
+use super::section::{Section, advice};
+use super::settings::*;
+use super::trunk::{Around, read_trunk};
+use super::value;
+use crate::flow::{ListenerId, Transport, TrunkId};
+use crate::number::calling_code;
+use crate::routing::{NumberMatch, Route};
+use crate::snapshot::EdgeSettings;
+use crate::trunk::Trunk;
+use smallvec::SmallVec;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Bounds of keys whose value is nobody's business but the operator's.
+const ANY: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(7 * 86_400);
+
+/// Settings as read, with the places that checks point at.
+pub(super) struct Draft<'a> {
+    /// What was understood; a part that was not has its default, and a finding.
+    pub(super) settings: Settings,
+    /// The table of each trunk, in the order of the trunks.
+    pub(super) trunks: Vec<Section<'a>>,
+    /// The table of each identity.
+    pub(super) identities: BTreeMap<String, Section<'a>>,
+    /// The table of each route, in the order of the routes.
+    pub(super) routes: Vec<Section<'a>>,
+    /// Where each static name stands.
+    pub(super) hosts: BTreeMap<String, Range<usize>>,
+}
+
+impl Draft<'_> {
+    /// Reports the keys that nobody asked for.
+    pub(super) fn finish(self) {
+        self.trunks.into_iter().chain(self.identities.into_values()).chain(self.routes).for_each(Section::finish);
+    }
+}
+
+/// Reads the whole file. `base` is its folder: paths in it are relative to that.
+pub(super) fn read<'a>(root: Section<'a>, path: &Path, base: &Path) -> Draft<'a> {
+    let edge = root.table("edge");
+    if !edge.is_present() {
+        root.missing("edge", "begin with a table [edge] and in it fqdn, the name that certificates and trunks know");
+    }
+    let fqdn = edge.parsed("fqdn", value::fqdn);
+    if edge.is_present() && edge.text("fqdn").is_none() {
+        edge.missing("fqdn", "name this element as certificates and trunks know it: fqdn = \"sbc1.example.com\"");
+    }
+    let fqdn = fqdn.map_or_else(|| "sbc.invalid".to_owned(), toml::Spanned::into_inner);
+    let default_listeners = read_listeners(&edge, "listen");
+    let workers = match edge.integer("workers", 0..=256).unwrap_or(0) {
+        0 => std::thread::available_parallelism().map_or(1, usize::from).min(256),
+        workers => usize::try_from(workers).unwrap_or(1),
+    };
+    let drain_timeout = edge.duration("drain_timeout", Duration::ZERO..=*ANY.end());
+    let recycle_timeout = edge.duration("recycle_timeout", ANY);
+    let core = read_edge(&edge, &root);
+    edge.finish();
+
+    let identities = read_identities(&root, base);
+    let mut listeners = default_listeners.unwrap_or_default();
+    let shared: Vec<ListenerId> = listeners.iter().map(|listener| listener.id).collect();
+    let (mut trunks, mut trunk_sections) = (Vec::new(), Vec::new());
+    for (index, (name, section)) in root.named("trunk").into_iter().enumerate() {
+        let Ok(id) = u16::try_from(index).map(TrunkId) else { break };
+        let own = section.items("listen").map(|_| read_listeners(&section, "listen").unwrap_or_default());
+        let own = own.map(|own| own.into_iter().map(|listener| adopt(&mut listeners, listener)).collect());
+        let names = identities.keys().map(String::as_str).collect();
+        let around = Around {
+            id,
+            name: name.into_inner(),
+            fqdn: &fqdn,
+            base,
+            shared: &shared,
+            listeners: &listeners,
+            own,
+            identities: names,
+        };
+        trunks.push(read_trunk(&section, around));
+        trunk_sections.push(section);
+    }
+    if trunks.is_empty() {
+        let remedy = "add a table for each platform: [trunk.teams] with kind = \"teams\", [trunk.genesys] with kind = \"genesys\"";
+        root.missing("trunk", remedy);
+    }
+    let (routes, route_sections) = read_routes(&root, &trunks);
+    let (hosts, host_places) = read_hosts(&root);
+
+    let directory = root.table("directory");
+    let directory_file = directory.text("file").map(|file| base.join(file.get_ref()));
+    directory.finish();
+    let settings = Settings {
+        path: path.to_owned(),
+        edge: core,
+        workers: u16::try_from(workers).unwrap_or(1),
+        listeners,
+        identities: identities.iter().map(|(name, (files, _))| (name.clone(), files.clone())).collect(),
+        trunks,
+        routes,
+        directory: directory_file,
+        records: read_records(&root, base),
+        http: read_http(&root),
+        admin_socket: read_admin(&root, base),
+        hosts,
+        name_servers: read_name_servers(&root),
+        log: read_log(&root),
+        drain_timeout: drain_timeout.unwrap_or(defaults::DRAIN_TIMEOUT),
+        recycle_timeout: recycle_timeout.unwrap_or(defaults::RECYCLE_TIMEOUT),
+        connections: read_connections(&root),
+    };
+    refuse_database(&root);
+    root.finish();
+    let identities = identities.into_iter().map(|(name, (_, section))| (name, section)).collect();
+    Draft { settings, trunks: trunk_sections, identities, routes: route_sections, hosts: host_places }
+}
+
+fn read_edge(edge: &Section<'_>, root: &Section<'_>) -> EdgeSettings {
+    let numbers = root.table("numbers");
+    let country = numbers.parsed("country", |country| {
+        calling_code(country).ok_or_else(|| format!("`{country}` is no country of ISO 3166; write for example \"DE\""))
+    });
+    numbers.finish();
+    let max_calls = edge.integer("max_calls", 1..=1_000_000).unwrap_or(defaults::MAX_CALLS);
+    EdgeSettings {
+        product: Arc::from(concat!("Tandem/", env!("CARGO_PKG_VERSION"))),
+        max_call: edge.duration("max_call", ANY).unwrap_or(defaults::MAX_CALL),
+        probe_interval: edge.duration("probe_interval", ANY).unwrap_or(defaults::PROBE_INTERVAL),
+        ask_timeout: edge.duration("ask_timeout", ANY).unwrap_or(defaults::ASK_TIMEOUT),
+        country_code: Arc::from(country.map_or("", toml::Spanned::into_inner)),
+        max_calls: usize::try_from(max_calls).unwrap_or(usize::MAX),
+        t1: edge.duration("t1", defaults::T1_BOUNDS).unwrap_or(defaults::T1),
+        observe: false,
+        ask_media: false,
+    }
+}
+
+/// The listeners of a `listen` key, numbered from 0; without the key, those of `[edge]` by default.
+fn read_listeners(section: &Section<'_>, key: &'static str) -> Option<Vec<ListenerSettings>> {
+    let Some(items) = section.items(key) else {
+        return value::listener(defaults::LISTEN)
+            .ok()
+            .map(|(transport, bind)| vec![ListenerSettings { id: ListenerId(0), transport, bind, advertise: None }]);
+    };
+    let mut listeners: Vec<ListenerSettings> = Vec::new();
+    for item in items {
+        let (bind, advertise) = match section.inline(key, item) {
+            Some(table) => {
+                let bind = table.parsed("address", value::listener);
+                if bind.is_none() && table.text("address").is_none() {
+                    table.missing(
+                        "address",
+                        "write for example { address = \"tls:0.0.0.0:5061\", advertise = \"host:port\" }",
+                    );
+                }
+                let advertise = table.parsed("advertise", value::advertised).map(toml::Spanned::into_inner);
+                table.finish();
+                (bind, advertise)
+            }
+            None => {
+                let read = section.item(key, item).map(|text| (text.span(), value::listener(text.get_ref())));
+                let bind = match read {
+                    Some((span, Ok(bind))) => Some(toml::Spanned::new(span, bind)),
+                    Some((span, Err(fault))) => {
+                        section.findings().error(span, fault);
+                        None
+                    }
+                    None => None,
+                };
+                (bind, None)
+            }
+        };
+        let Some(bind) = bind else { continue };
+        let (span, (transport, bind)) = (bind.span(), bind.into_inner());
+        let same = |other: &ListenerSettings| other.transport == transport && other.bind == bind;
+        if listeners.iter().any(same) {
+            section.findings().error(span, format!("{bind} stands twice in the list"));
+            continue;
+        }
+        let id = ListenerId(u16::try_from(listeners.len()).unwrap_or(u16::MAX));
+        listeners.push(ListenerSettings { id, transport, bind, advertise });
+    }
+    Some(listeners)
+}
+
+/// Where a listener that a trunk names stands among all; adds it when it is new.
+fn adopt(listeners: &mut Vec<ListenerSettings>, wanted: ListenerSettings) -> ListenerId {
+    let same = |other: &&mut ListenerSettings| other.transport == wanted.transport && other.bind == wanted.bind;
+    if let Some(known) = listeners.iter_mut().find(same) {
+        known.advertise = known.advertise.take().or(wanted.advertise);
+        return known.id;
+    }
+    let id = ListenerId(u16::try_from(listeners.len()).unwrap_or(u16::MAX));
+    listeners.push(ListenerSettings { id, ..wanted });
+    id
+}
+
+fn read_identities<'a>(root: &Section<'a>, base: &Path) -> BTreeMap<String, (IdentityFiles, Section<'a>)> {
+    let read = root.named("tls").into_iter().map(|(name, section)| {
+        let file = |key: &'static str| match section.text(key) {
+            Some(file) => base.join(file.get_ref()),
+            None => {
+                section.missing(key, format!("name the PEM file: {key} = \"certs/sbc1.pem\""));
+                PathBuf::new()
+            }
+        };
+        let files = IdentityFiles { certificate: file("certificate"), key: file("key") };
+        (name.into_inner().to_owned(), (files, section))
+    });
+    read.collect()
+}
+
+fn read_routes<'a>(root: &Section<'a>, trunks: &[TrunkSettings]) -> (Vec<Route>, Vec<Section<'a>>) {
+    let names: Vec<&str> = trunks.iter().map(|trunk| &*trunk.trunk.name).collect();
+    let trunk = |name: &str| {
+        let found = trunks.iter().find(|trunk| &*trunk.trunk.name == name).map(|trunk| trunk.trunk.id);
+        found.ok_or_else(|| format!("there is no trunk `{name}`; {}", advice(name, &names)))
+    };
+    let sections = root.repeated("route");
+    if sections.is_empty() && root.is_present() {
+        root.missing("route", "add [[route]] tables: without one every call is refused with 404");
+    }
+    let read = sections.iter().map(|section| {
+        let number = |text: &str| NumberMatch::parse(text).map_err(|error| format!("`{text}`: {error}"));
+        let to = section.list("to", trunk);
+        if to.as_ref().is_none_or(Vec::is_empty) && section.items("to").is_none_or(|items| items.is_empty()) {
+            section.missing("to", "name the trunks in the order calls try them: to = [\"teams\"]");
+        }
+        Route {
+            from: section.parsed("from", trunk).map(toml::Spanned::into_inner),
+            number: section.parsed("number", number).map_or(NumberMatch::Any, toml::Spanned::into_inner),
+            to: to.unwrap_or_default().into_iter().map(toml::Spanned::into_inner).collect(),
+        }
+    });
+    (read.collect(), sections)
+}
+
+type Hosts = (BTreeMap<String, SmallVec<[IpAddr; 4]>>, BTreeMap<String, Range<usize>>);
+
+fn read_hosts(root: &Section<'_>) -> Hosts {
+    let table = root.table("hosts");
+    let (mut hosts, mut places) = (BTreeMap::new(), BTreeMap::new());
+    for (key, item) in table.entries() {
+        let name = match value::host_name(key) {
+            Ok(name) => name,
+            Err(fault) => {
+                table.findings().error(item.span(), fault);
+                continue;
+            }
+        };
+        let items: Vec<_> = match item.get_ref() {
+            toml::de::DeValue::Array(items) => items.iter().collect(),
+            _ => vec![item],
+        };
+        let texts = items.into_iter().filter_map(|item| table.item(key, item));
+        let addresses: SmallVec<[IpAddr; 4]> = texts
+            .filter_map(|text| {
+                let address = value::address(text.get_ref());
+                address.map_err(|fault| drop(table.findings().error(text.span(), fault))).ok()
+            })
+            .collect();
+        places.insert(name.clone(), item.span());
+        hosts.insert(name, addresses);
+    }
+    (hosts, places)
+}
+
+fn read_records(root: &Section<'_>, base: &Path) -> Option<RecordSettings> {
+    let records = root.table("records");
+    let path = records.text("path").map(|path| base.join(path.get_ref()));
+    if records.is_present() && path.is_none() {
+        records.missing("path", "name the file: path = \"var/calls.jsonl\"");
+    }
+    let words = [("full", RecordNumbers::Full), ("pseudonym", RecordNumbers::Pseudonym)];
+    let numbers = records.choice("numbers", &words).unwrap_or(RecordNumbers::Full);
+    records.finish();
+    path.map(|path| RecordSettings { path, numbers })
+}
+
+fn read_http(root: &Section<'_>) -> Option<SocketAddr> {
+    let http = root.table("http");
+    let listen = http.parsed("listen", |text| value::socket_address(text, 8080));
+    if http.is_present() && http.text("listen").is_none() {
+        http.missing("listen", "write for example listen = \"127.0.0.1:8080\", or remove the table");
+    }
+    http.finish();
+    let listen = listen?;
+    if !listen.get_ref().ip().is_loopback() {
+        let message = format!("{} is not a loopback address", listen.get_ref());
+        let remedy = "these pages have no password: listen on 127.0.0.1 and put a proxy with one in front";
+        root.findings().error(listen.span(), message).remedy(remedy);
+    }
+    Some(listen.into_inner())
+}
+
+fn read_admin(root: &Section<'_>, base: &Path) -> PathBuf {
+    let admin = root.table("admin");
+    let socket = base.join(admin.text("socket").map_or(defaults::ADMIN_SOCKET, toml::Spanned::into_inner));
+    if socket.as_os_str().len() > defaults::SOCKET_PATH {
+        let message = format!("{} is too long for a local socket", socket.display());
+        let remedy = format!("choose a path of at most {} octets in [admin] socket", defaults::SOCKET_PATH);
+        root.findings().error(admin.place("socket"), message).remedy(remedy);
+    }
+    admin.finish();
+    socket
+}
+
+fn read_name_servers(root: &Section<'_>) -> Vec<SocketAddr> {
+    let dns = root.table("dns");
+    let servers = dns.list("servers", |text| value::socket_address(text, 53)).unwrap_or_default();
+    dns.finish();
+    servers.into_iter().map(toml::Spanned::into_inner).collect()
+}
+
+fn read_log(root: &Section<'_>) -> LogSettings {
+    let log = root.table("log");
+    let json = log.choice("format", &[("text", false), ("json", true)]).unwrap_or(false);
+    let filter = log.parsed("filter", |text| match text.parse::<tracing_subscriber::filter::Targets>() {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => {
+            Err(format!("`{text}` is no filter ({error}); write for example \"info,tandem::transport=debug\""))
+        }
+    });
+    log.finish();
+    LogSettings { json, filter: filter.map_or_else(|| defaults::LOG_FILTER.to_owned(), toml::Spanned::into_inner) }
+}
+
+fn read_connections(root: &Section<'_>) -> ConnectionSettings {
+    let section = root.table("connections");
+    let count =
+        |key, bounds, default| usize::try_from(section.integer(key, bounds).unwrap_or(default)).unwrap_or(usize::MAX);
+    let settings = ConnectionSettings {
+        connect_timeout: section.duration("connect_timeout", ANY).unwrap_or(defaults::CONNECT_TIMEOUT),
+        handshake_timeout: section.duration("handshake_timeout", ANY).unwrap_or(defaults::HANDSHAKE_TIMEOUT),
+        max_handshakes: count("max_handshakes", 1..=100_000, defaults::MAX_HANDSHAKES),
+        max_connections: count("max_connections", 1..=1_000_000, defaults::MAX_CONNECTIONS),
+        // A message may be 64 KiB long: less room than two of them cuts honest peers.
+        write_queue: count("write_queue", 128 << 10..=1 << 30, defaults::WRITE_QUEUE),
+        keepalive: section.duration("keepalive", ANY).unwrap_or(defaults::KEEPALIVE),
+        idle_timeout: section.duration("idle_timeout", ANY).unwrap_or(defaults::IDLE_TIMEOUT),
+    };
+    section.finish();
+    settings
+}
+
+/// A key that would be read and not obeyed is worse than one that is refused.
+fn refuse_database(root: &Section<'_>) {
+    let database = root.table("database");
+    if database.is_present() {
+        let remedy = "remove the table: the directory comes from [directory] file, calls are kept in memory";
+        root.findings().error(database.span(), "this version has no database yet").remedy(remedy);
+    }
+    // Its keys are known, so that the one finding is the only one.
+    database.text("url");
+    database.finish();
+}
+
+/// The first listener of a trunk.
+pub(super) fn first_listener<'s>(settings: &'s [ListenerSettings], trunk: &Trunk) -> Option<&'s ListenerSettings> {
+    let first = trunk.listeners.first()?;
+    settings.iter().find(|listener| listener.id == *first)
+}
+
+/// Whether a trunk's requests travel in the way that a listener takes them.
+pub(super) fn takes(listener: &ListenerSettings, transport: Transport) -> bool {
+    listener.transport == transport
+}
