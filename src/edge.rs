@@ -131,9 +131,7 @@ impl Edge {
                 self.cx.draining = true;
                 let keys: Vec<CallKey> = if now { self.calls.keys().copied().collect() } else { Vec::new() };
                 for key in keys {
-                    self.with_call(key, |call, cx| {
-                        call.finish(cx, EndedBy::Tandem, "drained", crate::call::own_reason(503, "Draining"))
-                    });
+                    self.with_call(key, |call, cx| call.finish(cx, EndedBy::Tandem, "drained", normalize::cause(503)));
                 }
             }
             Input::HangUp { call } => {

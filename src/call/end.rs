@@ -6,9 +6,10 @@
 
 use super::context::{Context, Timer};
 use super::leg::{Errand, Incoming, LegState};
-use super::{Call, Phase, Side, reason};
+use super::{Call, Phase, Side};
 use crate::event::{EndedBy, EventKind};
 use crate::io::Output;
+use crate::normalize;
 use crate::sip::{Method, Name};
 
 impl Call {
@@ -17,7 +18,7 @@ impl Call {
         let early = side == Side::Caller && self.phase == Phase::Proceeding;
         let from = self.leg(side).map(|leg| leg.trunk.kind);
         let to = self.leg(side.other()).map(|leg| leg.trunk.kind);
-        let reason = from.zip(to).and_then(|(from, to)| reason::crossing(from, to, &bye.request));
+        let reason = from.zip(to).and_then(|(from, to)| normalize::reason(from, to, &bye.request));
         let Some(leg) = self.leg(side) else { return };
         let draft = leg.response(cx, &bye.request, bye.via.as_deref(), 200, "OK");
         cx.transactions.respond(cx.now.monotonic, bye.id, 200, draft.finish());
@@ -31,7 +32,7 @@ impl Call {
         leg.state = LegState::Ended;
         leg.unacknowledged = None;
         leg.bye_after_ack = None;
-        let why = reason::explanation(&bye.request);
+        let why = normalize::explanation(&bye.request);
         let why = if why.is_empty() { "hung up".to_owned() } else { why };
         self.finish(cx, side.ended_by(), &why, reason);
     }

@@ -19,14 +19,12 @@ pub mod dialog;
 mod end;
 pub mod leg;
 mod modify;
-mod reason;
 mod ringing;
 pub mod saved;
 pub mod session_timer;
 mod set_up;
 
 pub use context::{Context, Timer};
-pub(crate) use reason::own as own_reason;
 pub use set_up::NewCall;
 
 use crate::event::{CallRecord, EndedBy};

@@ -11,8 +11,9 @@ use super::description::{answer_for, offer_for};
 use super::leg::{Cancel, Errand, Incoming, LegState, Purpose};
 use super::session_timer::{SessionTimer, TooSmall};
 use super::set_up::phrase;
-use super::{Call, Phase, Side, Then, reason};
+use super::{Call, Phase, Side, Then};
 use crate::event::EndedBy;
+use crate::normalize;
 use crate::sip::sdp::Sdp;
 use crate::sip::{Message, Method, Name, decimal, sdp_part};
 use crate::transaction::ServerId;
@@ -511,6 +512,6 @@ impl Call {
 
     /// One side is gone without BYE: both legs end.
     pub(super) fn lost(&mut self, cx: &mut Context, side: Side, why: &str) {
-        self.finish(cx, side.ended_by(), why, reason::own(408, "Session lost"));
+        self.finish(cx, side.ended_by(), why, normalize::cause(408));
     }
 }

@@ -9,7 +9,7 @@ use super::description::{answer_for, offer_for};
 use super::dialog::Dialog;
 use super::leg::{Cancel, Incoming, Leg, LegState, Outgoing, Purpose, send_cancel};
 use super::session_timer::SessionTimer;
-use super::{Call, CallKey, Orphan, Parties, Phase, Reliable, Side, Then, reason};
+use super::{Call, CallKey, Orphan, Parties, Phase, Reliable, Side, Then};
 use crate::event::{CallRecord, EndedBy, EventKind};
 use crate::normalize::{self, Caller};
 use crate::number::Number;
@@ -350,8 +350,9 @@ impl Call {
             Next::GiveUp(status) => status,
         };
         let heard = normalize::final_status(kind, self.caller.trunk.kind, status);
-        let why = response.map_or_else(|| failure.explanation().to_owned(), |response| reason::explanation(response));
-        let reason = response.and_then(|response| reason::crossing(kind, self.caller.trunk.kind, response));
+        let why =
+            response.map_or_else(|| failure.explanation().to_owned(), |response| normalize::explanation(response));
+        let reason = response.and_then(|response| normalize::reason(kind, self.caller.trunk.kind, response));
         self.refuse_caller(cx, heard, phrase(heard), &why, reason);
     }
 
