@@ -215,4 +215,22 @@ mod tests {
             assert_eq!(number_called(&teams(), uri, to), Err(refusal), "{uri}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_header_makes_it_panic(uri in "\\S{1,40}", from in "[^\r\n]{0,40}", asserted in "[^\r\n]{0,40}") {
+            let text = format!(
+                "INVITE {uri} SIP/2.0\r\nVia: SIP/2.0/TLS a\r\nFrom: {from}\r\nTo: {asserted}\r\nCall-ID: 1\r\n\
+                 CSeq: 1 INVITE\r\nP-Asserted-Identity: {asserted}\r\n\r\n"
+            );
+            if let Ok(request) = Message::parse(bytes::Bytes::from(text)) {
+                for trunk in [teams(), genesys(Termination::Dnis), generic()] {
+                    let caller = caller(&trunk, "49", &request);
+                    if let Ok(number) = called(&trunk, "49", &request) {
+                        let _ = super::super::invite_form(&trunk, &caller, &number);
+                    }
+                }
+            }
+        }
+    }
 }
