@@ -154,20 +154,14 @@ pub fn final_status(from: Kind, to: Kind, status: u16) -> u16 {
     }
 }
 
-/// The Reason that goes over to the other leg with the BYE, CANCEL or final response `message` (RFC 3326);
-/// `None`: none does.
+/// What of one Reason value goes over to the other leg, in a BYE, CANCEL or final response (RFC 3326);
+/// `None`: nothing does. `status` is that of the response that carries it, `None` in a request.
 ///
 /// - SIP causes cross as they are: "Call completed elsewhere" keeps the hub from showing a missed call (TDR-82).
 /// - The hub's Q.850 cause of a 486 is 34, which makes networks try again: it becomes 17 (TDR-91).
 /// - Genesys tries again on many Q.850 causes: those do not reach it (GEN-80).
 /// - The hub's texts on Q.850 causes are diagnostics for its operator: they stay with us (TDR-92).
-pub fn reason(from: Kind, to: Kind, message: &Message) -> Option<String> {
-    let crossing: Vec<String> =
-        message.values(Name::Reason).filter_map(|value| reason_value(from, to, message.status(), value)).collect();
-    (!crossing.is_empty()).then(|| crossing.join(", "))
-}
-
-fn reason_value(from: Kind, to: Kind, status: Option<u16>, value: &str) -> Option<String> {
+pub fn reason(from: Kind, to: Kind, status: Option<u16>, value: &str) -> Option<String> {
     let parsed = Reason::parse(value).ok()?;
     if !parsed.protocol.eq_ignore_ascii_case("Q.850") {
         let known = parsed.protocol.eq_ignore_ascii_case("SIP");
@@ -180,33 +174,6 @@ fn reason_value(from: Kind, to: Kind, status: Option<u16>, value: &str) -> Optio
     }
     if from == Kind::Teams { Some(format!("Q.850;cause={said}")) } else { Some(value.to_owned()) }
 }
-
-/// The Reason of a BYE or CANCEL of our own: why, as the SIP status that says it best (RFC 3326 §2).
-/// Always `Some`.
-pub fn cause(status: u16) -> Option<String> {
-    Some(format!("SIP;cause={status}"))
-}
-
-/// What a peer says about why it refused or ended a call, for records and events (TDR-92): status and
-/// phrase of a response, then its Reason values with their texts. Empty when it says nothing.
-pub fn explanation(message: &Message) -> String {
-    let mut said = String::new();
-    if let Some(status) = message.status() {
-        said = format!("{status} {}", message.reason()).trim_end().to_owned();
-    }
-    for value in message.values(Name::Reason) {
-        if !said.is_empty() {
-            said.push_str("; ");
-        }
-        said.push_str(value);
-    }
-    let end = (0..=MAX_EXPLANATION.min(said.len())).rev().find(|&end| said.is_char_boundary(end));
-    said.truncate(end.unwrap_or(0));
-    said
-}
-
-/// The longest explanation kept, in octets: the hub's texts are some hundred.
-const MAX_EXPLANATION: usize = 512;
 
 /// The Q.850 causes on which Genesys tries another trunk by default (GEN-80).
 const RETRIED_CAUSES: [u16; 24] =
@@ -224,4 +191,235 @@ pub fn body_for(to: Kind, message: &Message) -> Option<(ByteString, Bytes)> {
         return Some((message.keep(content_type), body));
     }
     sdp_part(content_type, &body).map(|sdp| (ByteString::from_static("application/sdp"), sdp))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::{invite, message};
+    use super::*;
+
+    const KINDS: [Kind; 3] = [Kind::Teams, Kind::Genesys, Kind::Generic];
+
+    /// What of an INVITE with these lines crosses, as `Name: value`.
+    fn across(from: Kind, to: Kind, lines: &[&str]) -> Vec<String> {
+        let invite = invite(lines);
+        crossing(from, to, &invite).map(|line| format!("{}: {}", line.text, line.value)).collect()
+    }
+
+    #[test]
+    fn what_belongs_to_a_leg_never_crosses() {
+        let lines = [
+            "Max-Forwards: 70",
+            "Contact: <sip:a@example.com>",
+            "Record-Route: <sip:example.com;lr>",
+            "Route: <sip:example.com;lr>",
+            "Allow: INVITE",
+            "Supported: timer",
+            "Require: 100rel",
+            "Session-Expires: 1800",
+            "Min-SE: 90",
+            "Proxy-Authorization: Digest username=\"a\"",
+            "P-Asserted-Identity: <tel:+14255550123>",
+            "Remote-Party-ID: <sip:+14255550123@example.com>",
+            "Privacy: id",
+            "User-Agent: PBX/1.0",
+            "Replaces: 1;to-tag=2;from-tag=3",
+            "Referred-By: <sip:a@example.com>",
+            "Content-Type: application/sdp",
+            "Reason: Q.850;cause=16",
+            "Timestamp: 1",
+        ];
+        for from in KINDS {
+            for to in KINDS {
+                assert_eq!(across(from, to, &lines), [""; 0], "{from:?} {to:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_hub_gets_no_field_of_others_tdr_62() {
+        let lines = [
+            "User-to-User: 00aabb;encoding=hex",
+            "Diversion: <sip:+14255550123@example.com>",
+            "Call-Info: <http://example.com>",
+            "Subject: x",
+            "X-Acme-Token: secret",
+            "x-inin-cnv: 7b9f",
+        ];
+        assert_eq!(across(Kind::Genesys, Kind::Teams, &lines), [""; 0]);
+        assert_eq!(across(Kind::Generic, Kind::Teams, &lines), [""; 0]);
+    }
+
+    #[test]
+    fn reserved_names_stay_with_their_platform_gen_61_gen_63_tdr_150() {
+        let lines = [
+            "x-inin-cnv: 7b9f",
+            "X-Genesys-Foo: 1",
+            "x-pcv-a: 1",
+            "x-gcv-abc: 1",
+            "X-MS-UserLocation: internal",
+            "X-MS-SBC: Example/Edge/1.0",
+        ];
+        for from in KINDS {
+            for to in KINDS {
+                assert_eq!(across(from, to, &lines), [""; 0], "{from:?} {to:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_shared_secret_of_genesys_stays_with_us_gen_27() {
+        let token = ["X-Acme-Token: secret"];
+        assert_eq!(across(Kind::Genesys, Kind::Generic, &token), [""; 0]);
+        assert_eq!(across(Kind::Generic, Kind::Genesys, &token), token, "a carrier's extensions pass: GEN-69");
+    }
+
+    #[test]
+    fn user_to_user_goes_to_genesys_alone_and_once_gen_65_gen_66() {
+        let both = ["x-User-to-User: text;encoding=ascii", "User-to-User: 00aabb;encoding=hex", "User-to-User: 00cc"];
+        assert_eq!(across(Kind::Generic, Kind::Genesys, &both), ["User-to-User: 00aabb;encoding=hex"]);
+        assert_eq!(across(Kind::Teams, Kind::Genesys, &both[..1]), ["x-User-to-User: text;encoding=ascii"]);
+        assert_eq!(across(Kind::Genesys, Kind::Generic, &both), [""; 0]);
+    }
+
+    #[test]
+    fn the_hub_s_call_history_is_not_passed_on_as_it_is_gen_59_tdr_119() {
+        let lines = ["HISTORY-INFO: <sip:+14255550123@sip.pstnhub.microsoft.com>;index=1"];
+        assert_eq!(across(Kind::Teams, Kind::Genesys, &lines), [""; 0]);
+        let lines = ["Diversion: <sip:+14255550123@example.com>;reason=no-answer"];
+        assert_eq!(across(Kind::Generic, Kind::Genesys, &lines), lines);
+        assert_eq!(across(Kind::Genesys, Kind::Generic, &lines), [""; 0]);
+    }
+
+    #[test]
+    fn failures_are_told_in_the_terms_of_genesys_gen_80_gen_95_gen_17() {
+        for (said, heard) in [
+            (302, 480),
+            (400, 480),
+            (401, 403),
+            (403, 403),
+            (404, 404),
+            (407, 403),
+            (408, 480),
+            (410, 480),
+            (415, 488),
+            (420, 480),
+            (422, 480),
+            (480, 480),
+            (481, 480),
+            (484, 484),
+            (486, 486),
+            (487, 480),
+            (488, 488),
+            (491, 480),
+            (500, 480),
+            (501, 480),
+            (503, 503),
+            (504, 480),
+            (580, 480),
+            (600, 486),
+            (603, 603),
+            (604, 404),
+            (606, 488),
+            (699, 480),
+        ] {
+            assert_eq!(final_status(Kind::Teams, Kind::Genesys, said), heard, "{said}");
+        }
+    }
+
+    #[test]
+    fn only_outages_make_the_hub_try_elsewhere_tdr_121_tdr_127_tdr_163() {
+        for (said, heard) in [
+            (302, 480),
+            (404, 404),
+            (408, 480),
+            (410, 404),
+            (480, 480),
+            (482, 482),
+            (483, 483),
+            (486, 486),
+            (488, 488),
+            (500, 480),
+            (503, 503),
+            (504, 504),
+            (600, 486),
+            (603, 603),
+        ] {
+            assert_eq!(final_status(Kind::Genesys, Kind::Teams, said), heard, "{said}");
+        }
+    }
+
+    #[test]
+    fn a_generic_trunk_hears_what_was_said_but_redirections_and_challenges() {
+        for (said, heard) in [(302, 480), (401, 403), (407, 403), (408, 408), (420, 420), (500, 500), (603, 603)] {
+            assert_eq!(final_status(Kind::Teams, Kind::Generic, said), heard);
+        }
+    }
+
+    #[test]
+    fn every_status_becomes_a_final_failure() {
+        for from in KINDS {
+            for to in KINDS {
+                for said in 0..=u16::MAX {
+                    let heard = final_status(from, to, said);
+                    assert!((400..700).contains(&heard), "{said} became {heard}");
+                }
+            }
+        }
+    }
+
+    const BYE: Option<u16> = None;
+
+    #[test]
+    fn the_hub_s_cause_34_of_a_busy_user_becomes_17_tdr_91() {
+        let said = r#"Q.850;cause=34;text="a1b2;CallUsersBusy""#;
+        assert_eq!(reason(Kind::Teams, Kind::Genesys, Some(486), said).as_deref(), Some("Q.850;cause=17"));
+        assert_eq!(reason(Kind::Teams, Kind::Generic, Some(486), said).as_deref(), Some("Q.850;cause=17"));
+    }
+
+    #[test]
+    fn causes_on_which_genesys_tries_again_do_not_reach_it_gen_80() {
+        for cause in RETRIED_CAUSES {
+            let said = format!("Q.850;cause={cause}");
+            assert_eq!(reason(Kind::Teams, Kind::Genesys, Some(404), &said), None);
+            assert_eq!(reason(Kind::Generic, Kind::Generic, Some(404), &said), Some(said));
+        }
+        let normal = r#"Q.850;cause=16;text="Normal call clearing""#;
+        assert_eq!(reason(Kind::Genesys, Kind::Teams, BYE, normal).as_deref(), Some(normal));
+        assert_eq!(reason(Kind::Teams, Kind::Genesys, BYE, normal).as_deref(), Some("Q.850;cause=16"), "TDR-92");
+    }
+
+    #[test]
+    fn completed_elsewhere_reaches_the_hub_word_for_word_tdr_82() {
+        let said = r#"SIP;cause=200;text="Call completed elsewhere""#;
+        assert_eq!(reason(Kind::Genesys, Kind::Teams, BYE, said).as_deref(), Some(said));
+        assert_eq!(reason(Kind::Generic, Kind::Genesys, BYE, "Preemption;cause=1"), None);
+        assert_eq!(reason(Kind::Generic, Kind::Genesys, BYE, "Q.850"), None);
+    }
+
+    const SDP: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.7\r\ns=-\r\n";
+
+    #[test]
+    fn the_platforms_get_the_description_out_of_a_multipart_body_tdr_59() {
+        let multipart = format!(
+            "--b\r\nContent-Type: application/pidf+xml\r\n\r\n<presence/>\r\n--b\r\nContent-Type: application/sdp\r\n\r\n{SDP}\r\n--b--\r\n"
+        );
+        let start = "INVITE sip:+14255550100@sbc1.example.com SIP/2.0";
+        let request = message(start, &["Content-Type: multipart/mixed;boundary=b"], &multipart);
+        let (content_type, body) = body_for(Kind::Teams, &request).unwrap();
+        assert_eq!((&*content_type, &body[..]), ("application/sdp", SDP.as_bytes()));
+        let (content_type, body) = body_for(Kind::Generic, &request).unwrap();
+        assert_eq!((&*content_type, &body[..]), ("multipart/mixed;boundary=b", multipart.as_bytes()));
+    }
+
+    #[test]
+    fn other_bodies_do_not_reach_the_platforms_tdr_59() {
+        let start = "INVITE sip:+14255550100@sbc1.example.com SIP/2.0";
+        let location = message(start, &["Content-Type: application/pidf+xml"], "<presence/>");
+        assert_eq!(body_for(Kind::Teams, &location), None);
+        assert_eq!(body_for(Kind::Teams, &message(start, &["Content-Type: application/sdp"], "")), None);
+        assert_eq!(body_for(Kind::Teams, &message(start, &[], "")), None);
+        let sdp = body_for(Kind::Genesys, &message(start, &["Content-Type: Application/SDP"], SDP)).unwrap();
+        assert_eq!(&sdp.1[..], SDP.as_bytes());
+    }
 }

@@ -130,3 +130,140 @@ fn host_text(host: &str) -> String {
         Some(std::net::IpAddr::V4(_)) | None => host.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::{generic, genesys, teams};
+    use super::*;
+    use crate::sip::{NameAddr, Uri, Via};
+
+    fn number(text: &str) -> Number {
+        Number::normalise(text, "49").unwrap()
+    }
+
+    fn dana() -> Caller {
+        let number = Some(number("+12065550144"));
+        Caller { number, display: Some("Dana \"D\" Example".to_owned()), anonymous: false }
+    }
+
+    fn withheld() -> Caller {
+        Caller { number: Some(number("+12065550144")), display: None, anonymous: true }
+    }
+
+    fn everything(form: &InviteForm) -> String {
+        let identity: Vec<_> =
+            form.identity.iter().map(|(field, value)| format!("{}: {value}", field.as_str())).collect();
+        [&form.request_uri, &form.from, &form.to, &form.contact].map(String::as_str).join("\n")
+            + "\n"
+            + &identity.join("\n")
+    }
+
+    #[test]
+    fn an_invite_to_the_hub_looks_as_documented_tdr_48_to_53() {
+        let form = invite_form(&teams(), &dana(), &number("+14255550123"));
+        // TDR-48, 49: the hub's first name whatever host is dialled.
+        assert_eq!(form.request_uri, "sip:+14255550123@sip.pstnhub.microsoft.com:5061;user=phone;transport=tls");
+        assert_eq!(form.from, r#""Dana \"D\" Example" <sip:+12065550144@sbc1.example.com>"#, "TDR-50");
+        assert_eq!(form.to, "<sip:+14255550123@sbc1.example.com>", "TDR-52");
+        assert_eq!(form.contact, "<sip:+12065550144@sbc1.example.com:5067;transport=tls>", "TDR-53");
+        assert!(!everything(&form).contains("sips:"), "TDR-1");
+    }
+
+    #[test]
+    fn an_extension_travels_in_the_user_part_tdr_47() {
+        let form = invite_form(&teams(), &dana(), &number("+14255550100;ext=1001"));
+        assert!(form.request_uri.starts_with("sip:+14255550100;ext=1001@sip.pstnhub.microsoft.com"));
+        assert_eq!(form.to, "<sip:+14255550100;ext=1001@sbc1.example.com>");
+        assert_eq!(Uri::parse(&form.request_uri).unwrap().user_params().get("ext"), Some("1001"));
+    }
+
+    #[test]
+    fn a_withheld_number_stands_nowhere_tdr_51_gen_58() {
+        for trunk in [teams(), genesys(Termination::Fqdn), generic()] {
+            let form = invite_form(&trunk, &withheld(), &number("+14255550123"));
+            assert_eq!(form.from, "\"Anonymous\" <sip:anonymous@anonymous.invalid>");
+            assert_eq!(form.identity, [(Field::from(Name::Privacy), "id".to_owned())]);
+            assert!(!everything(&form).contains("2065550144"), "{}", everything(&form));
+        }
+    }
+
+    #[test]
+    fn a_caller_without_number_is_not_given_one() {
+        let caller = Caller { number: None, display: Some("Agent".to_owned()), anonymous: false };
+        let form = invite_form(&teams(), &caller, &number("+14255550123"));
+        assert_eq!(form.from, "\"Agent\" <sip:anonymous@anonymous.invalid>");
+        assert_eq!(form.contact, "<sip:sbc1.example.com:5067;transport=tls>");
+        assert!(form.identity.is_empty());
+    }
+
+    #[test]
+    fn genesys_finds_the_trunk_by_name_group_or_number_gen_12_to_15() {
+        for (termination, request_uri, to) in [
+            (
+                Termination::Fqdn,
+                "sip:+496912345000@acme-sbc.byoc.mypurecloud.de;transport=tls",
+                "<sip:+496912345000@acme-sbc.byoc.mypurecloud.de>",
+            ),
+            (
+                Termination::Tgrp,
+                "sip:+496912345000;tgrp=acme-sbc;trunk-context=byoc.mypurecloud.de@byoc.mypurecloud.de;transport=tls",
+                "<sip:+496912345000@byoc.mypurecloud.de>",
+            ),
+            (
+                Termination::Dnis,
+                "sip:acme-sbc@byoc.mypurecloud.de;transport=tls",
+                "<sip:+496912345000@byoc.mypurecloud.de>",
+            ),
+        ] {
+            let form = invite_form(&genesys(termination), &dana(), &number("+496912345000"));
+            assert_eq!((form.request_uri.as_str(), form.to.as_str()), (request_uri, to));
+        }
+    }
+
+    #[test]
+    fn from_and_asserted_identity_carry_the_same_number_gen_57() {
+        for trunk in [genesys(Termination::Fqdn), teams(), generic()] {
+            let form = invite_form(&trunk, &dana(), &number("+496912345000"));
+            let from = NameAddr::parse(&form.from).unwrap().uri().unwrap();
+            let [(field, value)] = form.identity.as_slice() else { panic!("{:?}", form.identity) };
+            assert_eq!(field.as_str(), "P-Asserted-Identity");
+            assert_eq!(NameAddr::parse(value).unwrap().uri().unwrap().user(), from.user());
+            assert_eq!(from.user(), Some("+12065550144"));
+        }
+    }
+
+    #[test]
+    fn a_generic_trunk_gets_its_own_host() {
+        let form = invite_form(&generic(), &dana(), &number("112"));
+        assert_eq!(form.request_uri, "sip:112@pbx.example.com;user=phone;transport=tls");
+        assert_eq!(form.to, "<sip:112@pbx.example.com>");
+    }
+
+    #[test]
+    fn contact_and_via_name_us_never_an_address_of_the_machine_tdr_44_tdr_53_tdr_54() {
+        let mut trunk = teams();
+        assert_eq!(contact(&trunk, None), "<sip:sbc1.example.com:5067;transport=tls>", "TDR-33");
+        assert_eq!(via(&trunk, "z9hG4bK7"), "SIP/2.0/TLS sbc1.example.com:5067;branch=z9hG4bK7;alias");
+        trunk.transport = Transport::Udp;
+        assert_eq!(via(&trunk, "z9hG4bK7"), "SIP/2.0/UDP sbc1.example.com:5067;branch=z9hG4bK7;rport");
+        assert_eq!(contact(&trunk, Some("+1")), "<sip:+1@sbc1.example.com:5067;transport=udp>");
+        assert!(Via::parse(&via(&trunk, "z9hG4bK7")).is_ok());
+    }
+
+    #[test]
+    fn an_ipv6_name_of_ours_stands_in_brackets() {
+        let mut trunk = generic();
+        trunk.fqdn = "2001:db8::7".into();
+        assert_eq!(contact(&trunk, None), "<sip:[2001:db8::7]:5061;transport=tls>");
+        assert_eq!(Via::parse(&via(&trunk, "z9hG4bK7")).unwrap().host(), "[2001:db8::7]");
+    }
+
+    #[test]
+    fn refer_and_replaces_are_not_offered_and_notify_is_tdr_56_tdr_57() {
+        for trunk in [teams(), genesys(Termination::Fqdn), generic()] {
+            let methods: Vec<_> = allow(&trunk).split(", ").collect();
+            assert!(methods.contains(&"NOTIFY") && !methods.contains(&"REFER"));
+            assert_eq!(supported(&trunk), "timer");
+        }
+    }
+}

@@ -98,3 +98,139 @@ fn number_in(uri: &str, country_code: &str) -> Result<Number, Refusal> {
         Scheme::Sips | Scheme::Other(_) => Err(Refusal::Scheme),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::{generic, genesys, invite, message, teams};
+    use super::*;
+
+    /// Number, display name and whether anonymous.
+    fn read(from: &Trunk, lines: &[&str]) -> (Option<String>, Option<String>, bool) {
+        let caller = caller(from, "49", &invite(lines));
+        (caller.number.map(|number| number.user_part()), caller.display, caller.anonymous)
+    }
+
+    fn shown(number: &str, display: Option<&str>) -> (Option<String>, Option<String>, bool) {
+        (Some(number.to_owned()), display.map(str::to_owned), false)
+    }
+
+    fn classic() -> Trunk {
+        genesys(Termination::Fqdn)
+    }
+
+    #[test]
+    fn the_hub_s_from_is_the_caller_whatever_it_asserts_tdr_65_tdr_66() {
+        let from = "FROM: Robin Example<sip:+14255550123@sip.pstnhub.microsoft.com:5061;user=phone>;tag=2";
+        let expected = shown("+14255550123", Some("Robin Example"));
+        assert_eq!(read(&teams(), &[from]), expected);
+        let billed = "P-ASSERTED-IDENTITY: <tel:+14255550177>,<sip:robin@example.com>";
+        assert_eq!(read(&teams(), &[from, billed, "PRIVACY: id"]), expected);
+    }
+
+    #[test]
+    fn an_anonymous_from_of_the_hub_keeps_the_billed_number_for_the_record_tdr_65() {
+        let from = "FROM: <sip:anonymous@anonymous.invalid>;tag=2";
+        assert_eq!(read(&teams(), &[from]), (None, None, true));
+        let billed = "P-ASSERTED-IDENTITY: <tel:+14255550177>,<sip:robin@example.com>";
+        assert_eq!(read(&teams(), &[from, billed, "PRIVACY: id"]), (Some("+14255550177".to_owned()), None, true));
+    }
+
+    #[test]
+    fn what_a_carrier_asserts_wins_over_its_from_tdr_50() {
+        let from = "From: \"Main\" <sip:+496955501000@carrier.example.com>;tag=2";
+        let asserted = "P-Asserted-Identity: \"Dana\" <sip:+12065550144@carrier.example.com;user=phone>";
+        assert_eq!(read(&generic(), &[from, asserted]), shown("+12065550144", Some("Dana")));
+        let asserted = "P-Asserted-Identity: <sip:pbx@carrier.example.com>, <tel:+12065550144>";
+        assert_eq!(read(&generic(), &[from, asserted]), shown("+12065550144", Some("Main")));
+    }
+
+    #[test]
+    fn genesys_may_omit_plus_and_write_addresses_gen_19_gen_20() {
+        let from = "From: \"Erika\" <sip:491701234567@198.51.100.21>;tag=2";
+        assert_eq!(read(&classic(), &[from]), shown("+491701234567", Some("Erika")));
+        let from = "From: \"Agent\" <sip:org-user@acme-sbc.byoc.mypurecloud.de>;tag=2";
+        assert_eq!(read(&classic(), &[from]), (None, Some("Agent".to_owned()), false));
+    }
+
+    #[test]
+    fn privacy_hides_the_caller_of_a_carrier_tdr_51_gen_58() {
+        let from = "From: \"Dana\" <sip:+12065550144@carrier.example.com>;tag=2";
+        for privacy in ["Privacy: id", "Privacy: header;user", "Privacy: ID;critical"] {
+            assert_eq!(read(&generic(), &[from, privacy]), (Some("+12065550144".to_owned()), None, true));
+        }
+        for privacy in ["Privacy: none", "Privacy: history"] {
+            assert_eq!(read(&generic(), &[from, privacy]), shown("+12065550144", Some("Dana")));
+        }
+        let from = "From: \"Anonymous\" <sip:anonymous@carrier.example.com>;tag=2";
+        assert_eq!(read(&generic(), &[from]), (None, None, true));
+    }
+
+    #[test]
+    fn a_caller_prints_no_name_and_no_number() {
+        let from = "From: \"Dana\" <sip:+12065550144@carrier.example.com>;tag=2";
+        let text = format!("{:?}", caller(&generic(), "1", &invite(&[from])));
+        assert!(!text.contains("Dana") && !text.contains("206"), "{text}");
+    }
+
+    fn number_called(from: &Trunk, uri: &str, to: &str) -> Result<String, Refusal> {
+        let request = message(&format!("INVITE {uri} SIP/2.0"), &[&format!("To: {to}")], "");
+        called(from, "49", &request).map(|number| number.user_part())
+    }
+
+    #[test]
+    fn the_user_of_the_request_uri_is_called_gen_18_gen_20_tdr_70() {
+        for uri in [
+            "sip:+496912346007@sbc1.example.com:5061;transport=tls",
+            "sip:496912346007@sbc1.example.com;user=phone",
+            "sip:%2B496912346007@sbc1.example.com;language=en-US",
+            "sip:+496912346007@sbc1.example.com:5061;user=phone;cause=302",
+            "sip:06912346007@sbc1.example.com",
+            "tel:+49-69-12346007",
+        ] {
+            let found = number_called(&classic(), uri, "<sip:+14255550100@example.com>");
+            assert_eq!(found.as_deref(), Ok("+496912346007"), "{uri}");
+        }
+    }
+
+    #[test]
+    fn where_the_request_uri_names_the_trunk_the_number_is_in_to_gen_21() {
+        let dnis = genesys(Termination::Dnis);
+        let to = "<sip:+496912346007@sbc1.example.com>";
+        assert_eq!(number_called(&dnis, "sip:sbc@sbc1.example.com", to).as_deref(), Ok("+496912346007"));
+        assert_eq!(number_called(&dnis, "sip:4711@sbc1.example.com", to).as_deref(), Ok("+496912346007"));
+        let no_number = number_called(&dnis, "sip:sbc@sbc1.example.com", "<sip:alice@example.com>");
+        assert_eq!(no_number, Err(Refusal::NotANumber));
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused() {
+        let to = "<sip:+14255550100@example.com>";
+        for (uri, refusal) in [
+            ("sip:alice@sbc1.example.com", Refusal::NotANumber),
+            ("sip:sbc1.example.com", Refusal::Incomplete),
+            ("sip:+@sbc1.example.com", Refusal::Incomplete),
+            ("sips:+14255550100@sbc1.example.com", Refusal::Scheme),
+            ("urn:service:sos", Refusal::Scheme),
+        ] {
+            assert_eq!(number_called(&teams(), uri, to), Err(refusal), "{uri}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_header_makes_it_panic(uri in "\\S{1,40}", from in "[^\r\n]{0,40}", asserted in "[^\r\n]{0,40}") {
+            let text = format!(
+                "INVITE {uri} SIP/2.0\r\nVia: SIP/2.0/TLS a\r\nFrom: {from}\r\nTo: {asserted}\r\nCall-ID: 1\r\n\
+                 CSeq: 1 INVITE\r\nP-Asserted-Identity: {asserted}\r\n\r\n"
+            );
+            if let Ok(request) = Message::parse(bytes::Bytes::from(text)) {
+                for trunk in [teams(), genesys(Termination::Dnis), generic()] {
+                    let caller = caller(&trunk, "49", &request);
+                    if let Ok(number) = called(&trunk, "49", &request) {
+                        let _ = super::super::invite_form(&trunk, &caller, &number);
+                    }
+                }
+            }
+        }
+    }
+}

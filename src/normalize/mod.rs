@@ -2,8 +2,7 @@
 //!
 //! - [`caller`] and [`called`] read who calls whom from an INVITE.
 //! - [`invite_form`], [`contact`], [`via`], [`allow`] and [`supported`] say how ours looks to a trunk.
-//! - [`crosses`], [`crossing`], [`reason`], [`final_status`] and [`body_for`] say what of one leg the other
-//!   sees; [`cause`] and [`explanation`] why a call ended.
+//! - [`crosses`], [`crossing`], [`reason`], [`final_status`] and [`body_for`] say what of one leg the other sees.
 //!
 //! Dialog identifiers, CSeq, routes and timers are the call's business: nothing here knows a dialog.
 //! The tables of names, addresses and timers are in [`platforms`](crate::trunk::platforms).
@@ -12,6 +11,58 @@ mod cross;
 mod form;
 mod identity;
 
-pub use cross::{body_for, cause, crosses, crossing, explanation, final_status, reason};
+pub use cross::{body_for, crosses, crossing, final_status, reason};
 pub use form::{InviteForm, allow, contact, invite_form, supported, via};
 pub use identity::{Caller, called, caller};
+
+/// What the tests of this folder share.
+#[cfg(test)]
+mod fixtures {
+    use crate::flow::TrunkId;
+    use crate::sip::Message;
+    use crate::trunk::platforms::{Cloud, Generation, Platform, defaults};
+    use crate::trunk::{Host, Termination, Trunk};
+    use std::sync::Arc;
+
+    pub(super) fn teams() -> Trunk {
+        let teams = defaults(&Platform::Teams { cloud: Cloud::Worldwide }).unwrap();
+        teams.into_trunk(TrunkId(0), "teams", "sbc1.example.com", 5067)
+    }
+
+    pub(super) fn genesys(termination: Termination) -> Trunk {
+        let (generation, region, identifier) = (Generation::Classic, "eu-central-1", "acme-sbc");
+        let genesys = defaults(&Platform::Genesys { generation, region, identifier, termination }).unwrap();
+        genesys.into_trunk(TrunkId(1), "genesys", "sbc1.example.com", 5061)
+    }
+
+    pub(super) fn generic() -> Trunk {
+        let mut trunk = defaults(&Platform::Generic).unwrap().into_trunk(TrunkId(2), "pbx", "sbc1.example.com", 5061);
+        trunk.hosts = vec![Host { name: Arc::from("pbx.example.com"), port: None }];
+        trunk.request_host = Arc::from("pbx.example.com");
+        trunk
+    }
+
+    /// A message with this start line and these header lines and body; the fields that every message
+    /// needs are added where they are missing.
+    pub(super) fn message(start: &str, lines: &[&str], body: &str) -> Message {
+        let has = |name: &str| lines.iter().any(|line| line.to_ascii_lowercase().starts_with(&format!("{name}:")));
+        let mut text = format!("{start}\r\nVia: SIP/2.0/TLS 192.0.2.7;branch=z9hG4bK1\r\n");
+        let needed = [
+            ("from", "From: <sip:+14255550199@example.com>;tag=1"),
+            ("to", "To: <sip:+14255550100@sbc1.example.com>"),
+            ("call-id", "Call-ID: 1"),
+            ("cseq", "CSeq: 1 INVITE"),
+        ];
+        let needed = needed.iter().filter(|(name, _)| !has(name)).map(|&(_, line)| line);
+        for line in needed.chain(lines.iter().copied()) {
+            text.push_str(line);
+            text.push_str("\r\n");
+        }
+        text.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
+        Message::parse(bytes::Bytes::from(text)).unwrap()
+    }
+
+    pub(super) fn invite(lines: &[&str]) -> Message {
+        message("INVITE sip:+14255550100@sbc1.example.com SIP/2.0", lines, "")
+    }
+}

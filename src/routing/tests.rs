@@ -2,44 +2,15 @@ use super::*;
 use crate::directory::{Directory, Entry};
 use crate::flow::{ListenerId, Transport};
 use crate::snapshot::EdgeSettings;
-use crate::trunk::platforms::{Cloud, Generation, Platform, TrunkDefaults, defaults};
+use crate::trunk::platforms::{Cloud, Generation, Platform, defaults};
 use crate::trunk::{Host, Termination};
 use bytes::Bytes;
 use hashbrown::HashMap;
 use std::time::Duration;
 
-fn trunk(id: u16, name: &str, fqdn: &str, defaults: TrunkDefaults) -> Trunk {
-    Trunk {
-        id: TrunkId(id),
-        name: Arc::from(name),
-        kind: defaults.kind,
-        fqdn: Arc::from(fqdn),
-        port: 5061,
-        transport: defaults.transport,
-        hosts: defaults.hosts,
-        request_host: defaults.request_host,
-        termination: Termination::Fqdn,
-        termination_identifier: Arc::from(""),
-        suffixes: defaults.suffixes,
-        sources: defaults.sources,
-        listeners: vec![ListenerId(0)],
-        mutual: defaults.mutual,
-        expected_names: defaults.expected_names,
-        methods: defaults.methods,
-        session_expires: defaults.session_expires,
-        min_se: defaults.min_se,
-        early_media: defaults.early_media,
-        ring_timeout: defaults.ring_timeout,
-        response_timeout: defaults.response_timeout,
-        options_interval: defaults.options_interval,
-        max_calls: None,
-        max_call_rate: None,
-        retired: false,
-    }
-}
-
 fn teams(id: u16, fqdn: &str) -> Trunk {
-    trunk(id, "teams", fqdn, defaults(&Platform::Teams { cloud: Cloud::Worldwide }).unwrap())
+    let defaults = defaults(&Platform::Teams { cloud: Cloud::Worldwide }).unwrap();
+    defaults.into_trunk(TrunkId(id), "teams", fqdn, 5061)
 }
 
 fn genesys(id: u16, fqdn: &str) -> Trunk {
@@ -49,7 +20,7 @@ fn genesys(id: u16, fqdn: &str) -> Trunk {
         identifier: "acme-sbc",
         termination: Termination::Fqdn,
     };
-    let mut trunk = trunk(id, "genesys", fqdn, defaults(&platform).unwrap());
+    let mut trunk = defaults(&platform).unwrap().into_trunk(TrunkId(id), "genesys", fqdn, 5061);
     trunk.sources = vec!["198.51.100.0/24".parse().unwrap()];
     trunk
 }

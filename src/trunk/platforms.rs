@@ -1,11 +1,11 @@
 //! What a trunk is when the operator says no more than its kind: names, hosts, ranges, methods and
 //! timers of the platforms, as data (TDR-17, 18, 21, 90, 97; GEN-8, 9, 28, 29, 33).
 //!
-//! The configuration starts a [`Trunk`](super::Trunk) from [`defaults`] and lets the operator's keys
+//! The configuration starts a [`Trunk`] from [`defaults`] and lets the operator's keys
 //! win. Addresses and names change on the platforms' side: everything here can be overridden there.
 
-use super::{EarlyMedia, Host, Kind, Termination};
-use crate::flow::Transport;
+use super::{EarlyMedia, Host, Kind, Termination, Trunk};
+use crate::flow::{Transport, TrunkId};
 use crate::sip::Method;
 use ipnet::IpNet;
 use std::sync::Arc;
@@ -59,7 +59,7 @@ pub enum Platform<'a> {
     Generic,
 }
 
-/// What a [`Trunk`](super::Trunk) is made from where the operator says nothing.
+/// What a [`Trunk`] is made from where the operator says nothing.
 #[derive(Clone, Debug)]
 pub struct TrunkDefaults {
     /// Whose rules apply.
@@ -70,6 +70,10 @@ pub struct TrunkDefaults {
     pub hosts: Vec<Host>,
     /// Host of the Request-URI of calls; empty for generic trunks, whose first host it is.
     pub request_host: Arc<str>,
+    /// How calls to it carry the identifier.
+    pub termination: Termination,
+    /// The identifier; empty for other platforms than Genesys.
+    pub termination_identifier: Arc<str>,
     /// Names below which in-dialog requests may be dialled.
     pub suffixes: Vec<Arc<str>>,
     /// Addresses the platform calls from.
@@ -98,6 +102,40 @@ pub struct TrunkDefaults {
     pub response_timeout: Duration,
     /// Interval of our OPTIONS.
     pub options_interval: Option<Duration>,
+}
+
+impl TrunkDefaults {
+    /// A trunk of these defaults, `name` in the configuration, that knows us as `fqdn` on `port`: every
+    /// listener of its transport, no limits.
+    pub fn into_trunk(self, id: TrunkId, name: &str, fqdn: &str, port: u16) -> Trunk {
+        Trunk {
+            id,
+            name: Arc::from(name),
+            kind: self.kind,
+            fqdn: Arc::from(fqdn),
+            port,
+            transport: self.transport,
+            hosts: self.hosts,
+            request_host: self.request_host,
+            termination: self.termination,
+            termination_identifier: self.termination_identifier,
+            suffixes: self.suffixes,
+            sources: self.sources,
+            listeners: Vec::new(),
+            mutual: self.mutual,
+            expected_names: self.expected_names,
+            methods: self.methods,
+            session_expires: self.session_expires,
+            min_se: self.min_se,
+            early_media: self.early_media,
+            ring_timeout: self.ring_timeout,
+            response_timeout: self.response_timeout,
+            options_interval: self.options_interval,
+            max_calls: None,
+            max_call_rate: None,
+            retired: false,
+        }
+    }
 }
 
 /// The methods that the hub lists in its Allow, and no other (TDR-90).
@@ -137,6 +175,8 @@ pub fn generic() -> TrunkDefaults {
         transport: Transport::Tls,
         hosts: Vec::new(),
         request_host: Arc::from(""),
+        termination: Termination::Fqdn,
+        termination_identifier: Arc::from(""),
         suffixes: Vec::new(),
         sources: Vec::new(),
         sources_complete: false,
@@ -275,6 +315,8 @@ fn genesys(generation: Generation, name: &str, identifier: &str, termination: Te
         // GEN-6 (d): the trunk's FQDN always leads to one of the published addresses.
         hosts: vec![Host { name: Arc::from(&*fqdn), port: None }],
         request_host: Arc::from(request_host),
+        termination,
+        termination_identifier: Arc::from(identifier),
         suffixes,
         sources: match generation {
             Generation::Classic => ranges(region.addresses),
