@@ -243,13 +243,16 @@ fn targets(snapshot: &Snapshot, route: &Route) -> SmallVec<[Target; 4]> {
 }
 
 /// How an attempt at a target ended without an answer to give.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
 pub enum Failure {
     /// It answered with this final status, 300 to 699.
+    #[error("answered {0}")]
     Status(u16),
     /// It did not answer in time: our own timer, Timer B or Timer F.
+    #[error("no response in time")]
     Timeout,
     /// The request could not be sent, or its flow was lost before any response.
+    #[error("could not be reached")]
     Unreachable,
 }
 
@@ -263,7 +266,9 @@ impl Failure {
             Self::Timeout | Self::Unreachable => 503,
         }
     }
+}
 
+impl Failure {
     /// What happened, in words.
     pub fn explanation(self) -> &'static str {
         match self {

@@ -154,14 +154,20 @@ pub fn final_status(from: Kind, to: Kind, status: u16) -> u16 {
     }
 }
 
-/// What of one Reason value goes over to the other leg, in a BYE, CANCEL or final response (RFC 3326);
-/// `None`: nothing does. `status` is that of the response that carries it, `None` in a request.
+/// The Reason that goes over to the other leg with the BYE, CANCEL or final response `message` (RFC 3326);
+/// `None`: none does.
 ///
 /// - SIP causes cross as they are: "Call completed elsewhere" keeps the hub from showing a missed call (TDR-82).
 /// - The hub's Q.850 cause of a 486 is 34, which makes networks try again: it becomes 17 (TDR-91).
 /// - Genesys tries again on many Q.850 causes: those do not reach it (GEN-80).
 /// - The hub's texts on Q.850 causes are diagnostics for its operator: they stay with us (TDR-92).
-pub fn reason(from: Kind, to: Kind, status: Option<u16>, value: &str) -> Option<String> {
+pub fn reason(from: Kind, to: Kind, message: &Message) -> Option<String> {
+    let crossing: Vec<String> =
+        message.values(Name::Reason).filter_map(|value| reason_value(from, to, message.status(), value)).collect();
+    (!crossing.is_empty()).then(|| crossing.join(", "))
+}
+
+fn reason_value(from: Kind, to: Kind, status: Option<u16>, value: &str) -> Option<String> {
     let parsed = Reason::parse(value).ok()?;
     if !parsed.protocol.eq_ignore_ascii_case("Q.850") {
         let known = parsed.protocol.eq_ignore_ascii_case("SIP");
@@ -174,6 +180,33 @@ pub fn reason(from: Kind, to: Kind, status: Option<u16>, value: &str) -> Option<
     }
     if from == Kind::Teams { Some(format!("Q.850;cause={said}")) } else { Some(value.to_owned()) }
 }
+
+/// The Reason of a BYE or CANCEL of our own: why, as the SIP status that says it best (RFC 3326 §2).
+/// Always `Some`.
+pub fn cause(status: u16) -> Option<String> {
+    Some(format!("SIP;cause={status}"))
+}
+
+/// What a peer says about why it refused or ended a call, for records and events (TDR-92): status and
+/// phrase of a response, then its Reason values with their texts. Empty when it says nothing.
+pub fn explanation(message: &Message) -> String {
+    let mut said = String::new();
+    if let Some(status) = message.status() {
+        said = format!("{status} {}", message.reason()).trim_end().to_owned();
+    }
+    for value in message.values(Name::Reason) {
+        if !said.is_empty() {
+            said.push_str("; ");
+        }
+        said.push_str(value);
+    }
+    let end = (0..=MAX_EXPLANATION.min(said.len())).rev().find(|&end| said.is_char_boundary(end));
+    said.truncate(end.unwrap_or(0));
+    said
+}
+
+/// The longest explanation kept, in octets: the hub's texts are some hundred.
+const MAX_EXPLANATION: usize = 512;
 
 /// The Q.850 causes on which Genesys tries another trunk by default (GEN-80).
 const RETRIED_CAUSES: [u16; 24] =
