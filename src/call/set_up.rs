@@ -342,11 +342,7 @@ impl Call {
         }
         let status = match routing::after_failure(kind, failure, rang) {
             Next::TryNext if !self.targets.is_empty() => return self.try_next(cx),
-            Next::TryNext => match failure {
-                Failure::Status(status) => status,
-                Failure::Timeout => 408,
-                Failure::Unreachable => 503,
-            },
+            Next::TryNext => failure.status(),
             Next::GiveUp(status) => status,
         };
         let heard = normalize::final_status(kind, self.caller.trunk.kind, status);
@@ -442,9 +438,7 @@ fn end_dialog(cx: &mut Context, mut leg: Leg, response: &Message) {
 
 /// The header fields of `message`, which came on `from`, that go over to `to`.
 pub(super) fn crossing(from: &Leg, to: &Trunk, message: &Message) -> Vec<(Field, String)> {
-    message
-        .lines()
-        .filter(|line| normalize::crosses(from.trunk.kind, to.kind, line))
+    normalize::crossing(from.trunk.kind, to.kind, message)
         .map(|line| (Field::from(line.text), line.value.to_owned()))
         .collect()
 }
