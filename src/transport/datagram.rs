@@ -4,12 +4,12 @@
 //! answers return to it (`rport`); one worker receives. A datagram is one message.
 
 use super::Arrival;
-use super::counters::Counters;
 use super::endpoint::{SendError, Shared};
 use super::listen::{callers, canonical};
+use super::resolver::{may_reach, written_port};
 use crate::flow::{FlowId, Hop, ListenerId, Peer, Transport, TrunkId};
 use crate::io::Token;
-use crate::sip::{Malformed, Message};
+use crate::sip::{Message, top_via};
 use bytes::Bytes;
 use hashbrown::HashMap;
 use std::io;
@@ -29,7 +29,8 @@ const LONGEST: usize = 65_507;
 pub(super) struct Datagrams {
     sockets: Vec<(ListenerId, SocketAddr, Rc<UdpSocket>)>,
     flows: HashMap<u64, Remote>,
-    by_remote: HashMap<(ListenerId, SocketAddr), FlowId>,
+    /// By listener, where datagrams come from, and where answers go.
+    by_remote: HashMap<(ListenerId, SocketAddr, SocketAddr), FlowId>,
     clock: u64,
 }
 
@@ -82,7 +83,7 @@ impl Datagrams {
             self.by_remote.retain(|_, id| flows.contains_key(&id.n));
         }
         self.clock += 1;
-        self.by_remote.insert((listener, address), id);
+        self.by_remote.insert((listener, peer.source, address), id);
         self.flows.insert(id.n, Remote { listener, address, peer, used: self.clock });
     }
 
@@ -129,10 +130,10 @@ async fn read(shared: Rc<Shared>, socket: Rc<UdpSocket>, listener: ListenerId) {
 }
 
 fn take(shared: &Rc<Shared>, socket: &UdpSocket, listener: ListenerId, source: SocketAddr, octets: &[u8]) {
-    let Some((flow, peer)) = flow_of(shared, listener, source) else {
+    if callers(&shared.state.load().snapshot, source, listener, Transport::Udp).is_empty() {
         shared.counters.strangers.add();
         return;
-    };
+    }
     if octets.iter().all(|octet| matches!(octet, b'\r' | b'\n' | 0)) {
         if octets == b"\r\n\r\n" {
             shared.counters.pings.add();
@@ -140,34 +141,50 @@ fn take(shared: &Rc<Shared>, socket: &UdpSocket, listener: ListenerId, source: S
         }
         return;
     }
-    let arrival = match Message::parse(Bytes::copy_from_slice(octets)) {
-        Ok(message) => Arrival::Message { message, flow, peer },
+    let parsed = Message::parse(Bytes::copy_from_slice(octets));
+    let answers = match &parsed {
+        Ok(message) => answer_address(message, source),
+        Err(rejected) => rejected.request.as_deref().map_or(source, |request| answer_address(request, source)),
+    };
+    let Some((flow, peer)) = flow_of(shared, listener, source, answers) else { return };
+    let arrival = match parsed {
+        Ok(message) => {
+            shared.counters.messages_in.add();
+            Arrival::Message { message, flow, peer }
+        }
         Err(rejected) => {
             shared.counters.malformed.add();
             Arrival::Malformed { request: rejected.request, fault: rejected.fault, flow, peer }
         }
     };
-    count(&shared.counters, &arrival);
     // The sender repeats what is dropped here; waiting would hold up everyone else's datagrams.
     if shared.arrivals.try_send(arrival).is_err() {
         shared.counters.datagrams_dropped.add();
     }
 }
 
-fn count(counters: &Counters, arrival: &Arrival) {
-    match arrival {
-        Arrival::Message { .. } => counters.messages_in.add(),
-        Arrival::Malformed { fault: Malformed::TooLarge, .. } => counters.framing_errors.add(),
-        Arrival::Malformed { .. } | Arrival::FlowLost { .. } | Arrival::SendFailed { .. } => {}
+/// Where answers to a request go: to its source with `rport` (RFC 3581 §4), else to the port of its Via
+/// (RFC 3261 §18.2.2).
+fn answer_address(message: &Message, source: SocketAddr) -> SocketAddr {
+    match top_via(message) {
+        Ok(via) if message.is_request() && via.rport().is_none() => {
+            SocketAddr::new(source.ip(), via.port().unwrap_or(Transport::Udp.default_port()))
+        }
+        _ => source,
     }
 }
 
 /// The flow of a remote address; `None` for a stranger.
-fn flow_of(shared: &Shared, listener: ListenerId, source: SocketAddr) -> Option<(FlowId, Arc<Peer>)> {
+fn flow_of(
+    shared: &Shared,
+    listener: ListenerId,
+    source: SocketAddr,
+    answers: SocketAddr,
+) -> Option<(FlowId, Arc<Peer>)> {
     let mut datagrams = shared.datagrams.borrow_mut();
     datagrams.clock += 1;
     let clock = datagrams.clock;
-    if let Some(id) = datagrams.by_remote.get(&(listener, source)).copied()
+    if let Some(id) = datagrams.by_remote.get(&(listener, source, answers)).copied()
         && let Some(remote) = datagrams.flows.get_mut(&id.n)
     {
         remote.used = clock;
@@ -180,7 +197,7 @@ fn flow_of(shared: &Shared, listener: ListenerId, source: SocketAddr) -> Option<
     let listener_seen = Some(listener);
     let peer = Peer { source, listener: listener_seen, transport: Transport::Udp, names: Vec::new(), trunks };
     let (id, peer) = (shared.mint(), Arc::new(peer));
-    datagrams.enter(id, listener, source, peer.clone());
+    datagrams.enter(id, listener, answers, peer.clone());
     Some((id, peer))
 }
 
@@ -196,7 +213,7 @@ pub(super) fn send_to_hop(
     }
     let trunk = shared.state.load().snapshot.trunk(hop.trunk).cloned().ok_or(SendError::NoTrunk)?;
     if let Some(address) = hop.addresses.first() {
-        let allowed = hop.addresses.iter().find(|address| trunk.covers(address.ip()));
+        let allowed = hop.addresses.iter().find(|address| may_reach(&trunk, &hop.host, address.ip()));
         let Some(address) = allowed else {
             shared.counters.forbidden_addresses.add();
             tracing::warn!(trunk = %trunk.name, host = %hop.host, %address, "address outside the trunk's ranges refused");
@@ -209,7 +226,7 @@ pub(super) fn send_to_hop(
     }
     let (id, shared, hop) = (shared.mint(), shared.clone(), hop.clone());
     tokio::task::spawn_local(async move {
-        let port = (hop.port != 0).then_some(hop.port);
+        let port = written_port(&trunk, &hop);
         let sent = match shared.resolver.resolve(Transport::Udp, &hop.host, port).await {
             Ok(found) => match shared.resolver.allowed(&trunk, &hop.host, found).first() {
                 Some(address) => send_to(&shared, Some(id), &trunk.listeners, hop.trunk, *address, &octets)
@@ -237,7 +254,7 @@ fn send_to(
 ) -> Result<FlowId, SendError> {
     let mut datagrams = shared.datagrams.borrow_mut();
     let listener = datagrams.listener_for(listeners, address).ok_or(SendError::NoSocket)?;
-    let known = datagrams.by_remote.get(&(listener, address)).copied();
+    let known = datagrams.by_remote.get(&(listener, address, address)).copied();
     let id = match (known, id) {
         (Some(known), None) if datagrams.flows.contains_key(&known.n) => known,
         (_, id) => {

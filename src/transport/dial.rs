@@ -3,6 +3,7 @@
 use super::endpoint::{Flow, Link, Shared};
 use super::listen::{Accepted, tune};
 use super::names_of;
+use super::resolver::written_port;
 use super::tls::names_fit;
 use crate::flow::{Hop, Peer, Transport};
 use rustls::pki_types::ServerName;
@@ -107,8 +108,7 @@ pub(super) async fn dial(shared: Rc<Shared>, flow: Rc<Flow>, hop: Arc<Hop>) {
 async fn addresses(shared: &Rc<Shared>, hop: &Hop) -> Result<SmallVec<[SocketAddr; 4]>, String> {
     let trunk = shared.state.load().snapshot.trunk(hop.trunk).cloned().ok_or("the trunk is gone")?;
     let found = if hop.addresses.is_empty() {
-        // Port 0: none was written, SRV may say one.
-        let port = (hop.port != 0).then_some(hop.port);
+        let port = written_port(&trunk, hop);
         shared.resolver.resolve(hop.transport, &hop.host, port).await.map_err(|error| error.to_string())?
     } else {
         hop.addresses.clone()

@@ -9,12 +9,12 @@ use super::counters::Counters;
 use super::datagram::Datagrams;
 use super::listen::{Accepted, callers};
 use super::queue::{Ending, Queue};
-use super::resolver::Resolver;
+use super::resolver::{Resolver, may_reach};
 use super::tls::names_fit;
 use super::{Arrival, SharedState, dial};
 use crate::flow::{FlowId, Hop, ListenerId, Peer, Transport, TrunkId};
 use crate::io::{Destination, Token};
-use crate::sip::Message;
+use crate::sip::{Message, top_via};
 use crate::trunk::name_matches;
 use bytes::Bytes;
 use hashbrown::HashMap;
@@ -104,6 +104,8 @@ pub(super) struct Flow {
     origin: Origin,
     link: RefCell<Link>,
     retired: Cell<Option<Instant>>,
+    /// Whether its peer offered it for requests back.
+    aliased: Cell<bool>,
 }
 
 enum Origin {
@@ -284,7 +286,7 @@ impl Shared {
         if hop.transport == Transport::Tls && state.tls.trunk(hop.trunk).is_none() {
             return Err(SendError::NoTrunk);
         }
-        if !hop.addresses.is_empty() && !hop.addresses.iter().any(|address| trunk.covers(address.ip())) {
+        if !hop.addresses.is_empty() && !hop.addresses.iter().any(|address| may_reach(trunk, &hop.host, address.ip())) {
             self.counters.forbidden_addresses.add();
             return Err(SendError::Forbidden);
         }
@@ -345,8 +347,14 @@ impl Shared {
     }
 
     fn enter(&self, origin: Origin, link: Link) -> Rc<Flow> {
-        let (queue, retired) = (Queue::default(), Cell::new(None));
-        let flow = Rc::new(Flow { id: self.mint(), queue, origin, link: RefCell::new(link), retired });
+        let flow = Rc::new(Flow {
+            id: self.mint(),
+            queue: Queue::default(),
+            origin,
+            link: RefCell::new(link),
+            retired: Cell::new(None),
+            aliased: Cell::new(false),
+        });
         self.flows.borrow_mut().insert(flow.id.n, flow.clone());
         flow
     }
@@ -456,10 +464,29 @@ impl Shared {
         trunks
     }
 
-    /// Notes a request on a connection that its sender offers for requests back (`alias`, RFC 5923 §4, §5):
-    /// the certificate has to prove the name that the Via gives.
+    /// Notes a request on a connection that its sender offers for requests back (`alias`, RFC 5923 §4, §5).
+    /// The certificate has to prove the name in the Via, so only TLS counts; one name a connection.
     pub(super) fn alias(&self, flow: &Rc<Flow>, message: &Message) {
-        let _ = (flow, message); // offered once Via values can be read
+        if flow.aliased.get() || flow.dialled() || !message.is_request() {
+            return;
+        }
+        let peer = flow.peer();
+        let Ok(via) = top_via(message) else { return };
+        if peer.transport != Transport::Tls || !via.params().has("alias") {
+            return;
+        }
+        let (host, port) = (via.host().to_ascii_lowercase(), via.port().unwrap_or(Transport::Tls.default_port()));
+        if !peer.names.iter().any(|name| name_matches(&host, name)) || flow.retired_since().is_some() {
+            return;
+        }
+        flow.aliased.set(true);
+        let (host, state) = (Arc::<str>::from(host), self.state.load());
+        for trunk in &peer.trunks {
+            if state.snapshot.trunk(*trunk).is_some_and(|trunk| trunk.may_dial(&host)) {
+                let key = (*trunk, Transport::Tls, host.clone(), port);
+                self.by_host.borrow_mut().entry(key).or_insert_with(|| flow.clone());
+            }
+        }
     }
 
     /// Counts a handshake until the result is dropped.

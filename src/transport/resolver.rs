@@ -8,7 +8,8 @@
 use super::SharedState;
 use super::counters::Counters;
 use super::records::{Pointer, Service, in_order, service_name};
-use crate::flow::Transport;
+use crate::flow::{Hop, Transport};
+use crate::sip::host_ip;
 use crate::snapshot::address_key;
 use crate::trunk::Trunk;
 use arc_swap::ArcSwap;
@@ -194,7 +195,7 @@ impl Resolver {
         mut found: SmallVec<[SocketAddr; 4]>,
     ) -> SmallVec<[SocketAddr; 4]> {
         found.retain(|address| {
-            let covered = trunk.covers(address.ip());
+            let covered = may_reach(trunk, host, address.ip());
             if !covered {
                 self.counters.forbidden_addresses.add();
                 tracing::warn!(trunk = %trunk.name, %host, %address, "address outside the trunk's ranges refused");
@@ -379,6 +380,18 @@ impl Resolver {
             Err(error) => Err(ResolveError::Failed { name: name.to_owned(), reason: error.to_string() }),
         }
     }
+}
+
+/// Whether a trunk may be dialled at an address that `host` led to: one in its ranges, or one that the
+/// operator wrote as a host.
+pub(super) fn may_reach(trunk: &Trunk, host: &str, address: IpAddr) -> bool {
+    trunk.covers(address) || (host_ip(host) == Some(address) && trunk.may_dial(host))
+}
+
+/// The port that was written for the host of `hop`: a configured host without one leaves it to SRV.
+pub(super) fn written_port(trunk: &Trunk, hop: &Hop) -> Option<u16> {
+    let configured = trunk.hosts.iter().find(|host| host.name.eq_ignore_ascii_case(&hop.host));
+    configured.filter(|_| hop.port == trunk.transport.default_port()).map_or(Some(hop.port), |host| host.port)
 }
 
 fn name_server(address: &SocketAddr) -> NameServerConfig {
