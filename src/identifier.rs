@@ -180,6 +180,16 @@ mod tests {
     }
 
     #[test]
+    fn identifiers_of_one_call_share_its_slot() {
+        let mut minter = minter();
+        let tag = minter.tag(200);
+        assert_eq!(minter.slot_of(&tag), 200);
+        assert!([7, 9].contains(&minter.slot_of("314159")));
+        minter.set_slots(Vec::new());
+        assert_eq!(minter.slot_of("314159"), 0);
+    }
+
+    #[test]
     fn a_seed_repeats_and_nothing_else_does() {
         let (mut one, mut same, mut other) = (minter(), minter(), Minter::new(3, 42, vec![7], [2; 32]));
         let tag = one.tag(7);

@@ -102,6 +102,9 @@ impl Transactions {
         transport: Transport,
         user: u64,
     ) -> ClientId {
+        if *method == Method::Cancel {
+            self.cancel_sent(now, branch);
+        }
         let times = Times::new(self.t1, transport);
         let machine = match method {
             Method::Invite => Machine::Invite(InviteClient::new(now, times)),
@@ -174,14 +177,9 @@ impl Transactions {
             return None;
         }
         let to = self.way(id.0)?;
-        let client = self.clients.get_mut(id.0)?;
+        let client = self.clients.get(id.0)?;
         let octets = derived::cancel(&client.octets, fields)?;
-        if let Machine::Invite(machine) = &mut client.machine {
-            machine.cancelled(now);
-        }
-        client.cancelled = true;
         let (branch, transport) = (client.branch.clone(), client.transport);
-        self.settle_client(id.0);
         Some(self.request(now, octets, &Method::Cancel, &branch, to, transport, user))
     }
 
@@ -206,9 +204,24 @@ impl Transactions {
     }
 
     pub(super) fn client_of(&self, response: &Message) -> Option<u64> {
-        let key: Key = response_key(response)?;
-        let fits = |id| self.clients.get(id).is_some_and(|client| *client.key == *key);
-        self.by_branch.find(hash(&self.hasher, &key), fits)
+        self.client_by(&response_key(response)?)
+    }
+
+    fn client_by(&self, key: &Key) -> Option<u64> {
+        let fits = |id| self.clients.get(id).is_some_and(|client| *client.key == **key);
+        self.by_branch.find(hash(&self.hasher, key), fits)
+    }
+
+    /// A CANCEL goes out for the INVITE of this branch: its final response comes within 64·T1 or never.
+    fn cancel_sent(&mut self, now: Instant, branch: &str) {
+        let key = client_key(branch, &Method::Invite);
+        let Some(id) = self.client_by(&key) else { return };
+        let Some(client) = self.clients.get_mut(id) else { return };
+        client.cancelled = true;
+        if let Machine::Invite(machine) = &mut client.machine {
+            machine.cancelled(now);
+        }
+        self.settle_client(id);
     }
 
     pub(super) fn client_timeout(&mut self, now: Instant, id: u64) {

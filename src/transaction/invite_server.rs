@@ -20,7 +20,9 @@
 //!                          └──────────┘
 //! ```
 //!
-//! Timer I is zero over a reliable transport: Confirmed is left at once. The 100 within 200 ms is the
+//! Timer I is zero over a reliable transport: Confirmed is left at once. So is Accepted there once the
+//! user has seen the ACK: RFC 6026 waits for Timer L, but nothing more can come that it would have to
+//! absorb, and most transactions of a busy worker would be these. The 100 within 200 ms is the
 //! user's: the call answers every INVITE before it does anything that takes time.
 
 use super::machine::{Deadlines, Due, ServerAction, T2, T4, Times};
@@ -105,6 +107,15 @@ impl InviteServer {
             State::Accepted => Acknowledged::Dialog,
             State::Proceeding { .. } | State::Confirmed | State::Terminated => Acknowledged::Response,
         }
+    }
+
+    /// The user has seen the ACK of its 2xx. Returns whether there was a 2xx to acknowledge.
+    pub(super) fn acknowledged(&mut self) -> bool {
+        let accepted = self.state == State::Accepted;
+        if accepted && self.times.reliable {
+            self.enter(State::Terminated, None);
+        }
+        accepted
     }
 
     /// A deadline may have come.
@@ -233,6 +244,19 @@ mod tests {
             assert_eq!(run(&mut machine, start), [(32_000, ServerAction::Absorb)]);
             assert!(machine.is_terminated());
             assert_eq!(machine.respond(start, 200), ServerAction::Absorb);
+        }
+    }
+
+    #[test]
+    fn once_acknowledged_accepted_goes_on_only_where_the_invite_may_come_again() {
+        let start = Instant::now();
+        let mut tls = answered(Transport::Tls, start, &[200]);
+        assert!(tls.acknowledged() && tls.is_terminated() && tls.deadlines.earliest().is_none());
+        let mut udp = answered(Transport::Udp, start, &[200]);
+        assert!(udp.acknowledged() && !udp.is_terminated());
+        assert_eq!(run(&mut udp, start), [(32_000, ServerAction::Absorb)]);
+        for other in [&[][..], &[180], &[486]] {
+            assert!(!answered(Transport::Tls, start, other).acknowledged());
         }
     }
 

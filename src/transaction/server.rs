@@ -165,6 +165,18 @@ impl Transactions {
         transmit
     }
 
+    /// The ACK of the user's 2xx came: there is nothing to repeat any more. Over a reliable transport no
+    /// repeat of the INVITE can come either, and the transaction ends; else it absorbs them until Timer L.
+    pub fn acknowledged(&mut self, id: ServerId) {
+        let Some(server) = self.servers.get_mut(id.0) else { return };
+        if let Machine::Invite(machine) = &mut server.machine
+            && machine.acknowledged()
+        {
+            server.response = Bytes::new();
+        }
+        self.settle_server(id.0);
+    }
+
     /// Where responses of a transaction go whose flow is gone; the latest one is sent there at once.
     pub fn redirect(&mut self, id: ServerId, to: Destination) {
         if let Some(server) = self.servers.get_mut(id.0) {
