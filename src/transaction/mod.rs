@@ -140,7 +140,8 @@ pub enum Effect {
     },
 }
 
-/// Where the tokens of transactions begin: messages without one have tokens below, from [`Transactions::untracked`].
+/// Where the tokens of transactions begin: those of messages without one, such as the ACK of
+/// a 2xx, stay below.
 pub const TOKENS: u64 = 1 << 62;
 
 /// What a token was for: the two highest bits. The rest is the transaction's id.
@@ -179,8 +180,6 @@ pub struct Transactions {
     timers: Timers<Owner>,
     effects: VecDeque<Effect>,
     dropped: u64,
-    /// Counts the tokens of messages without transaction.
-    untracked: u64,
 }
 
 impl Transactions {
@@ -200,7 +199,6 @@ impl Transactions {
             timers: Timers::new(),
             effects: VecDeque::new(),
             dropped: 0,
-            untracked: 0,
         }
     }
 
@@ -213,13 +211,6 @@ impl Transactions {
     /// the ACK of a final response of ours, or a CANCEL of an INVITE that is here.
     pub fn owns(&self, message: &Message) -> bool {
         if message.is_request() { self.owns_request(message) } else { self.client_of(message).is_some() }
-    }
-
-    /// A token for a message that belongs to no transaction, such as the ACK of a 2xx: what becomes of that
-    /// message concerns nobody in here.
-    pub fn untracked(&mut self) -> Token {
-        self.untracked = (self.untracked + 1) % TOKENS;
-        Token(self.untracked)
     }
 
     /// A message went out on `flow`: its answer, or its loss, concerns that flow. Tokens of others are ignored.
