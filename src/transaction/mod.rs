@@ -9,10 +9,10 @@
 //! the 100 that answers an INVITE, where a response goes whose flow is gone
 //! ([`Effect::ResponseUnsendable`]), and every next attempt after a failure.
 //!
-//! - [`invite_client`], [`non_invite_client`], [`invite_server`], [`non_invite_server`]: the machines,
+//! - `invite_client`, `non_invite_client`, `invite_server`, `non_invite_server`: the machines,
 //!   status and time in, one action out;
-//! - [`matching`]: which of them a message belongs to;
-//! - [`client`], [`server`]: the machines with their messages and flows.
+//! - `matching`: which of them a message belongs to;
+//! - `client`, `server`: the machines with their messages and flows.
 
 mod client;
 mod derived;
@@ -179,6 +179,8 @@ pub struct Transactions {
     flows: flows::Flows,
     timers: Timers<Owner>,
     effects: VecDeque<Effect>,
+    /// [`MAX_SERVERS`], less in a test of it.
+    max_servers: usize,
     dropped: u64,
 }
 
@@ -198,6 +200,7 @@ impl Transactions {
             flows: flows::Flows::new(),
             timers: Timers::new(),
             effects: VecDeque::new(),
+            max_servers: MAX_SERVERS,
             dropped: 0,
         }
     }

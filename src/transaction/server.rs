@@ -96,7 +96,7 @@ impl Transactions {
             self.receive_repeat(id, flow);
             return Received::Absorbed;
         }
-        if self.servers.len() >= MAX_SERVERS {
+        if self.servers.len() >= self.max_servers {
             self.dropped += 1;
             return Received::Absorbed;
         }
