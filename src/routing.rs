@@ -7,60 +7,15 @@
 //! [`normalize`](crate::normalize).
 
 use crate::flow::{Hop, Peer, TrunkId};
-use crate::number::{Number, NumberError, Pattern, PatternError};
+use crate::number::{Number, NumberError};
 use crate::pii::Pii;
 use crate::sip::{Message, Scheme, Uri, host_ip};
+pub use crate::snapshot::{NumberMatch, Route};
 use crate::snapshot::{Snapshot, address_key};
 use crate::trunk::{Kind, Trunk};
 use smallvec::{SmallVec, smallvec};
 use std::net::SocketAddr;
 use std::sync::Arc;
-
-/// One route of the configuration; the first that matches wins.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Route {
-    /// Whose calls it is for; `None`: everybody's.
-    pub from: Option<TrunkId>,
-    /// Which numbers it is for.
-    pub number: NumberMatch,
-    /// Where the calls go, first to last.
-    pub to: Vec<TrunkId>,
-}
-
-/// Which numbers a route is for.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub enum NumberMatch {
-    /// Every number: `*`.
-    Any,
-    /// Numbers that the directory gives to an active user: `directory`.
-    Directory,
-    /// Numbers that a pattern means: `+4969123*`.
-    Pattern(Pattern),
-}
-
-impl NumberMatch {
-    /// Reads the `number` of a route.
-    ///
-    /// # Errors
-    ///
-    /// As [`Pattern::parse`].
-    pub fn parse(text: &str) -> Result<Self, PatternError> {
-        match text.trim() {
-            "*" => Ok(Self::Any),
-            "directory" => Ok(Self::Directory),
-            pattern => Pattern::parse(pattern).map(Self::Pattern),
-        }
-    }
-
-    /// Whether nothing that `other` matches is left when this has had its turn.
-    pub fn covers(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Any, _) | (Self::Directory, Self::Directory) => true,
-            (Self::Pattern(own), Self::Pattern(other)) => own.covers(other),
-            (Self::Directory, Self::Any | Self::Pattern(_)) | (Self::Pattern(_), Self::Any | Self::Directory) => false,
-        }
-    }
-}
 
 /// Why an initial request gets no target.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]

@@ -5,7 +5,7 @@
 
 use crate::directory::Directory;
 use crate::flow::{Transport, TrunkId};
-use crate::routing::Route;
+use crate::number::{Pattern, PatternError};
 use crate::trunk::Trunk;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
@@ -72,4 +72,50 @@ impl Snapshot {
 /// The key of [`Snapshot::addresses`]: what RFC 3263 depends on. `port` is the one written, if any.
 pub fn address_key(transport: Transport, host: &str, port: Option<u16>) -> String {
     format!("{}:{}:{}", transport.uri_value(), host.to_ascii_lowercase(), port.unwrap_or(0))
+}
+
+/// One route of the configuration; the first that matches wins.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Route {
+    /// Whose calls it is for; `None`: everybody's.
+    pub from: Option<TrunkId>,
+    /// Which numbers it is for.
+    pub number: NumberMatch,
+    /// Where the calls go, first to last.
+    pub to: Vec<TrunkId>,
+}
+
+/// Which numbers a route is for.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum NumberMatch {
+    /// Every number: `*`.
+    Any,
+    /// Numbers that the directory gives to an active user: `directory`.
+    Directory,
+    /// Numbers that a pattern means: `+4969123*`.
+    Pattern(Pattern),
+}
+
+impl NumberMatch {
+    /// Reads the `number` of a route.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pattern::parse`].
+    pub fn parse(text: &str) -> Result<Self, PatternError> {
+        match text.trim() {
+            "*" => Ok(Self::Any),
+            "directory" => Ok(Self::Directory),
+            pattern => Pattern::parse(pattern).map(Self::Pattern),
+        }
+    }
+
+    /// Whether nothing that `other` matches is left when this has had its turn.
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Any, _) | (Self::Directory, Self::Directory) => true,
+            (Self::Pattern(own), Self::Pattern(other)) => own.covers(other),
+            (Self::Directory, Self::Any | Self::Pattern(_)) | (Self::Pattern(_), Self::Any | Self::Directory) => false,
+        }
+    }
 }

@@ -283,6 +283,7 @@ impl Call {
             return;
         };
         cx.cancel_timer(self.key, Timer::Repeat(side));
+        cx.transactions.acknowledged(waiting.id);
         if let Some(leg) = self.leg(side)
             && let Some(reason) = leg.bye_after_ack.take()
         {
