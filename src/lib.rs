@@ -39,6 +39,8 @@ pub mod cli;
 #[cfg(feature = "shell")]
 pub mod config;
 #[cfg(feature = "shell")]
+pub mod settings;
+#[cfg(feature = "shell")]
 pub mod transport;
 #[cfg(feature = "shell")]
 pub mod twin;

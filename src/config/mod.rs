@@ -15,13 +15,13 @@ mod identity;
 mod read;
 mod reload;
 mod section;
-mod settings;
+
 mod trunk;
 mod value;
 
+pub use crate::settings::*;
 pub use finding::{Finding, Severity, Source};
 pub use reload::{Reload, diff, reload};
-pub use settings::*;
 
 use finding::Findings;
 use section::Section;

@@ -5,12 +5,12 @@
 
 use super::defaults;
 use super::section::{Section, advice};
-use super::settings::*;
 use super::trunk::{Around, read_trunk};
 use super::value;
 use crate::flow::{ListenerId, Transport, TrunkId};
 use crate::number::calling_code;
 use crate::routing::{NumberMatch, Route};
+use crate::settings::*;
 use crate::snapshot::EdgeSettings;
 use crate::trunk::Trunk;
 use smallvec::SmallVec;

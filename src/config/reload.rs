@@ -4,9 +4,9 @@
 //! is gone stays as a retired one until the process ends, since its calls live on. Listeners keep their
 //! index by address. What cannot change without a restart keeps its old value and is named.
 
-use super::settings::*;
 use super::{Finding, Loaded, load};
 use crate::flow::{ListenerId, TrunkId};
+use crate::settings::*;
 use std::path::Path;
 use std::sync::Arc;
 

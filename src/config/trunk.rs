@@ -1,10 +1,10 @@
 //! One trunk: what its kind brings along, and the operator's keys, which win.
 
 use super::section::{Section, advice};
-use super::settings::*;
 use super::value;
 use crate::flow::{ListenerId, Transport, TrunkId};
 use crate::number::Pattern;
+use crate::settings::*;
 use crate::sip::Method;
 use crate::trunk::platforms::{self, Cloud, Generation, Platform, TrunkDefaults};
 use crate::trunk::{EarlyMedia, Host, Kind, Termination, Trunk};

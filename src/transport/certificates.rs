@@ -4,7 +4,7 @@
 //! expiry that is near) is for the reader of the facts: configuration and metrics (TDR-4, 6 to 10, 15).
 
 use super::tls::{provider, read_chain, read_key, roots};
-use crate::config::{IdentityFiles, Trust};
+use crate::settings::{IdentityFiles, Trust};
 use crate::trunk::name_matches;
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::pki_types::{CertificateDer, UnixTime};

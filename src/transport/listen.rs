@@ -5,8 +5,8 @@
 
 use super::SharedState;
 use super::counters::Counters;
-use crate::config::ListenerSettings;
 use crate::flow::{ListenerId, Transport, TrunkId};
+use crate::settings::ListenerSettings;
 use crate::snapshot::Snapshot;
 use smallvec::SmallVec;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};

@@ -41,9 +41,9 @@ pub use listen::{Accepted, Bound, accept_loop, bind};
 pub use resolver::{Addresses, ResolveError, Resolver};
 pub use tls::{TlsFault, TlsTable, TrunkTls};
 
-use crate::config::ConnectionSettings;
 use crate::flow::{FlowId, Peer};
 use crate::io::Token;
+use crate::settings::ConnectionSettings;
 use crate::sip::{Malformed, Message};
 use crate::snapshot::Snapshot;
 use arc_swap::ArcSwap;

@@ -10,8 +10,8 @@
 
 use super::certificates::{CertificateError, CertificateFacts};
 use super::verify::{ClientJudge, ServerJudge};
-use crate::config::{IdentityFiles, Settings, TlsPolicy, TlsVersion, Trust};
 use crate::flow::TrunkId;
+use crate::settings::{IdentityFiles, Settings, TlsPolicy, TlsVersion, Trust};
 use crate::snapshot::Snapshot;
 use crate::trunk::Trunk;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
