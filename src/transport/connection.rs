@@ -232,9 +232,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             FramingError::NoContentLength => Malformed::Missing(crate::sip::Name::ContentLength),
             FramingError::BadContentLength => Malformed::ContentLength,
         };
-        let (flow, peer) = (self.flow.id, self.flow.peer());
+        let (flow, peer, answerable) = (self.flow.id, self.flow.peer(), request.is_some());
         self.arrive(Arrival::Malformed { request, fault, flow, peer }).await?;
-        self.end_within(LINGER, "not SIP");
+        self.end_within(if answerable { LINGER } else { Duration::ZERO }, "not SIP");
         Ok(())
     }
 

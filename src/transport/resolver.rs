@@ -138,6 +138,12 @@ impl Resolver {
         self.wake.notify_one();
     }
 
+    /// Has the next questions asked, not answered from hickory's memory.
+    #[cfg(test)]
+    pub(super) fn forget_dns(&self) {
+        self.dns.clear_cache();
+    }
+
     /// Keeps the addresses of all hosts of all trunks fresh, for ever. `changed` gets all of them, at once
     /// and whenever one changed; it makes the new snapshot.
     pub async fn run(self: Arc<Self>, state: SharedState, mut changed: impl FnMut(Addresses)) {

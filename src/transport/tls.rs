@@ -11,7 +11,7 @@
 use super::certificates::{CertificateError, CertificateFacts};
 use super::verify::{ClientJudge, ServerJudge};
 use crate::flow::TrunkId;
-use crate::settings::{IdentityFiles, Settings, TlsPolicy, TlsVersion, Trust};
+use crate::settings::{IdentityFiles, Settings, TlsPolicy, TlsVersion, TrunkSettings, Trust};
 use crate::snapshot::Snapshot;
 use crate::trunk::Trunk;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -80,9 +80,17 @@ impl TlsTable {
     ///
     /// At start, without `previous`, every fault means that a trunk would have no TLS: do not start.
     pub fn build(settings: &Settings, previous: Option<&Self>) -> (Self, Vec<TlsFault>) {
-        let mut builder = Builder { settings, identities: BTreeMap::new(), roots: Vec::new(), groups: Vec::new() };
+        Self::of(&settings.identities, &settings.trunks, previous)
+    }
+
+    pub(super) fn of(
+        files: &BTreeMap<String, IdentityFiles>,
+        trunks: &[TrunkSettings],
+        previous: Option<&Self>,
+    ) -> (Self, Vec<TlsFault>) {
+        let mut builder = Builder { files, trunks, identities: BTreeMap::new(), roots: Vec::new(), groups: Vec::new() };
         let (mut table, mut faults) = (Self::default(), Vec::new());
-        for settings in &settings.trunks {
+        for settings in trunks {
             let Some(policy) = &settings.tls else { continue };
             let trunk = &settings.trunk;
             let before = previous.and_then(|previous| previous.trunks.get(&trunk.id));
@@ -138,7 +146,8 @@ pub(super) fn names_fit(trunk: &Trunk, names: &[String]) -> bool {
 }
 
 struct Builder<'a> {
-    settings: &'a Settings,
+    files: &'a BTreeMap<String, IdentityFiles>,
+    trunks: &'a [TrunkSettings],
     identities: BTreeMap<&'a str, Result<Arc<CertifiedKey>, CertificateError>>,
     roots: Vec<(&'a Trust, Arc<RootCertStore>)>,
     groups: Vec<(&'a TlsPolicy, Arc<ServerConfig>)>,
@@ -184,7 +193,7 @@ impl<'a> Builder<'a> {
 
     /// The names expected of clients of any trunk with this policy; empty when one of them expects none.
     fn expected_of_group(&self, policy: &TlsPolicy) -> Vec<Arc<str>> {
-        let members = || self.settings.trunks.iter().filter(|other| other.tls.as_ref() == Some(policy));
+        let members = || self.trunks.iter().filter(|other| other.tls.as_ref() == Some(policy));
         if members().any(|member| member.trunk.expected_names.is_empty()) {
             return Vec::new();
         }
@@ -192,7 +201,7 @@ impl<'a> Builder<'a> {
     }
 
     fn identity(&mut self, name: &'a str) -> Result<Arc<CertifiedKey>, CertificateError> {
-        let files = self.settings.identities.get(name);
+        let files = self.files.get(name);
         let read = || match files {
             Some(files) => certified_key(files).map(Arc::new),
             None => Err(CertificateError::Unreadable(format!("no identity is called {name}"))),

@@ -1,0 +1,182 @@
+//! Messages on streams and datagrams: arrival, answer, garbage, end.
+
+use super::*;
+use crate::sip::Malformed;
+use tokio::net::UdpSocket;
+
+#[test]
+fn an_answer_goes_back_on_its_flow_and_closing_flushes_first() {
+    run(async {
+        let mut site = Site::tcp().start();
+        let mut stream = TcpStream::connect(site.tcp).await.unwrap();
+        // In pieces, with a keep-alive between two messages.
+        stream.write_all(&OPTIONS[..40]).await.unwrap();
+        stream.write_all(&OPTIONS[40..]).await.unwrap();
+        stream.write_all(b"\r\n\r\n").await.unwrap();
+        stream.write_all(OPTIONS).await.unwrap();
+        let (_, flow, peer) = site.message().await;
+        assert_eq!(peer.source, stream.local_addr().unwrap());
+        assert_eq!(site.message().await.1, flow);
+        let answer = Bytes::from_static(b"SIP/2.0 200 OK\r\n\r\n");
+        site.endpoint.send(Token(1), &Destination::Flow(flow), answer.clone()).unwrap();
+        site.endpoint.close(flow);
+        assert_eq!(site.endpoint.send(Token(2), &Destination::Flow(flow), answer), Err(SendError::Gone));
+        let mut read = String::new();
+        stream.read_to_string(&mut read).await.unwrap();
+        assert_eq!(read, "\r\nSIP/2.0 200 OK\r\n\r\n");
+        assert_eq!(site.lost(flow).await, "closed by us");
+        assert_eq!(site.endpoint.gauges(), Gauges::default());
+    });
+}
+
+#[test]
+fn garbage_on_the_port_ends_the_connection() {
+    run(async {
+        let mut site = Site::tcp().start();
+        let mut stream = TcpStream::connect(site.tcp).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: sbc1.example.com\r\n\r\n").await.unwrap();
+        assert!(matches!(site.arrival().await, Arrival::Malformed { request: None, .. }));
+        assert_eq!(stream.read(&mut [0; 1]).await.unwrap_or(0), 0);
+        assert_eq!(site.counters.framing_errors.count(), 1);
+    });
+}
+
+#[test]
+fn a_request_whose_length_is_unknown_can_still_be_answered() {
+    run(async {
+        let mut site = Site::tcp().start();
+        let mut stream = TcpStream::connect(site.tcp).await.unwrap();
+        let text = String::from_utf8(OPTIONS.to_vec()).unwrap().replace("Content-Length: 0", "Content-Length: many");
+        stream.write_all(text.as_bytes()).await.unwrap();
+        let Arrival::Malformed { request: Some(request), fault, flow, .. } = site.arrival().await else {
+            panic!("a request can be read");
+        };
+        assert_eq!((request.call_id(), fault), ("1@example.com", Malformed::ContentLength));
+        site.endpoint.send(Token(1), &Destination::Flow(flow), Bytes::from_static(b"400")).unwrap();
+        let mut read = String::new();
+        stream.read_to_string(&mut read).await.unwrap();
+        assert_eq!(read, "400");
+    });
+}
+
+#[test]
+fn a_malformed_message_with_an_end_leaves_the_connection_up() {
+    run(async {
+        let mut site = Site::tcp().start();
+        let mut stream = TcpStream::connect(site.tcp).await.unwrap();
+        stream.write_all(b"NOT SIP\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+        assert!(matches!(site.arrival().await, Arrival::Malformed { .. }));
+        ping(&mut stream).await.unwrap();
+        for _ in 0..16 {
+            let _ = stream.write_all(b"NOT SIP\r\nContent-Length: 0\r\n\r\n").await;
+        }
+        while let Some(arrival) = site.arrivals.recv().await {
+            if matches!(arrival, Arrival::FlowLost { .. }) {
+                break;
+            }
+        }
+        assert_eq!(site.counters.malformed.count(), 16, "then it is cut");
+    });
+}
+
+#[test]
+fn a_silent_connection_is_closed() {
+    run(async {
+        let mut site = Site::tcp();
+        site.connections.idle_timeout = Duration::from_millis(30);
+        let mut site = site.start();
+        let mut stream = TcpStream::connect(site.tcp).await.unwrap();
+        assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0);
+        assert!(matches!(site.arrival().await, Arrival::FlowLost { reason, .. } if reason == "silent too long"));
+        assert_eq!(site.counters.idle_closed.count(), 1);
+    });
+}
+
+#[test]
+fn connections_beyond_the_bound_are_refused() {
+    run(async {
+        let mut site = Site::tcp();
+        site.connections.max_connections = 1;
+        let site = site.start();
+        let mut first = TcpStream::connect(site.tcp).await.unwrap();
+        ping(&mut first).await.unwrap();
+        let mut second = TcpStream::connect(site.tcp).await.unwrap();
+        assert_eq!(second.read(&mut [0; 1]).await.unwrap_or(0), 0);
+        let hop = hop(Transport::Tcp, HUB, &[site.tcp]);
+        assert_eq!(site.send(1, &hop), Err(SendError::TooManyConnections));
+        ping(&mut first).await.unwrap();
+    });
+}
+
+#[test]
+fn flows_of_other_workers_are_not_ours() {
+    run(async {
+        let site = Site::tcp().start();
+        let flow = FlowId { node: 1, worker: 9, n: 0 };
+        let sent = site.endpoint.send(Token(1), &Destination::Flow(flow), Bytes::new());
+        assert_eq!(sent, Err(SendError::Gone));
+    });
+}
+
+fn udp() -> Site {
+    Site::new().with(Transport::Udp, false, |_, _| {})
+}
+
+#[test]
+fn a_datagram_is_answered_at_its_source_with_rport_and_else_at_the_port_of_its_via() {
+    run(async {
+        let mut site = udp().start();
+        let sender = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let named = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let via = format!("127.0.0.1:{}", named.local_addr().unwrap().port());
+        for (parameter, answered_at) in [(";rport", &sender), ("", &named)] {
+            let text = String::from_utf8(OPTIONS.to_vec()).unwrap();
+            let text = text.replace("TLS sip.pstnhub.example.com:5061", &format!("UDP {via}"));
+            let text = text.replace(";alias", parameter);
+            sender.send_to(text.as_bytes(), site.udp).await.unwrap();
+            let (_, flow, peer) = site.message().await;
+            assert_eq!(peer.source, sender.local_addr().unwrap());
+            site.endpoint.send(Token(1), &Destination::Flow(flow), Bytes::from_static(b"answer")).unwrap();
+            let mut answer = [0; 16];
+            let (length, from) = answered_at.recv_from(&mut answer).await.unwrap();
+            assert_eq!((&answer[..length], from), (&b"answer"[..], site.udp));
+        }
+    });
+}
+
+#[test]
+fn requests_over_udp_leave_from_the_listeners_port() {
+    run(async {
+        let site = udp().start();
+        let platform = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let hop = hop(Transport::Udp, HUB, &[platform.local_addr().unwrap()]);
+        let flow = site.send(1, &hop).unwrap();
+        assert_eq!(site.send(2, &hop).unwrap(), flow);
+        let mut read = vec![0; 2048];
+        for _ in 0..2 {
+            let (length, from) = platform.recv_from(&mut read).await.unwrap();
+            assert_eq!((&read[..length], from), (OPTIONS, site.udp));
+        }
+        let outside = SocketAddr::from(([127, 0, 0, 99], 5060));
+        assert_eq!(site.send(3, &self::hop(Transport::Udp, HUB, &[outside])), Err(SendError::Forbidden));
+        let huge = Bytes::from(vec![b'x'; 70_000]);
+        let to = Destination::Hop(Arc::new(hop));
+        assert_eq!(site.endpoint.send(Token(4), &to, huge), Err(SendError::TooLarge));
+    });
+}
+
+#[test]
+fn datagrams_of_strangers_and_keep_alives_go_no_further() {
+    run(async {
+        let mut site = udp().start();
+        let stranger = UdpSocket::bind("127.0.0.9:0").await.unwrap();
+        stranger.send_to(OPTIONS, site.udp).await.unwrap();
+        let known = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        known.send_to(b"\r\n\r\n", site.udp).await.unwrap();
+        let mut pong = [0; 8];
+        assert_eq!(known.recv(&mut pong).await.unwrap(), 2);
+        known.send_to(b"garbage", site.udp).await.unwrap();
+        assert!(matches!(site.arrival().await, Arrival::Malformed { request: None, .. }));
+        assert_eq!((site.counters.strangers.count(), site.counters.pings.count()), (1, 1));
+    });
+}
