@@ -1,1 +1,227 @@
-//! The directory's CSV file.
+//! The directory's CSV file: columns `number`, `user`, `active`.
+//!
+//! A row that cannot be read is reported and left out; the others count. A file that cannot be read as
+//! a whole is a [`Finding`], and whoever asked keeps the directory it has.
+
+use super::finding::{Finding, Severity, Source};
+use super::settings::Settings;
+use crate::directory::{Directory, Entry};
+use crate::number::Number;
+use crate::pii::Pii;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+/// More rows than any tenant has numbers; bounds what a wrong file can take of memory.
+const MAX_ROWS: usize = 2_000_000;
+
+/// A directory as read, with what is wrong with its rows.
+#[derive(Debug)]
+pub struct ReadDirectory {
+    /// The rows that count.
+    pub directory: Directory,
+    /// Bad rows as errors, doubtful ones as warnings; they name lines and never numbers.
+    pub findings: Vec<Finding>,
+}
+
+/// The directory that `settings` names; an empty one when it names none.
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn of_settings(settings: &Settings) -> Result<ReadDirectory, Finding> {
+    let Some(path) = &settings.directory else {
+        return Ok(ReadDirectory { directory: Directory::default(), findings: Vec::new() });
+    };
+    let mut found = read(path, &settings.edge.country_code)?;
+    let owned = |number: &Number| {
+        let owner = |trunk: &&super::TrunkSettings| trunk.dids.iter().any(|pattern| pattern.matches(number));
+        settings.trunks.iter().find(owner).map(|trunk| &trunk.trunk.name)
+    };
+    let owners: Vec<_> = found.directory.iter().filter_map(|entry| owned(&entry.number)).collect();
+    if let Some(owner) = owners.first() {
+        let count = owners.len();
+        let message = format!("{count} numbers are also in dids of trunk `{owner}`: they ring there, not in Teams");
+        let finding = Finding::of_file(Severity::Warning, path, message);
+        let finding = finding.remedy("give each number to one platform: remove the rows, or narrow dids");
+        found.findings.push(Finding { rule: Some("GEN-90"), ..finding });
+    }
+    Ok(found)
+}
+
+/// Reads the file at `path`. `country_code` is the calling code of numbers without `+`, digits only.
+///
+/// # Errors
+///
+/// One finding when the file cannot be opened, has not the columns, or has no row that can be read
+/// although it has rows.
+pub fn read(path: &Path, country_code: &str) -> Result<ReadDirectory, Finding> {
+    let whole = |message: String| Finding::of_file(Severity::Error, path, message);
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        whole(format!("the directory cannot be read: {error}")).remedy("see [directory] file in the configuration")
+    })?;
+    parse(Source { path: path.to_owned(), text }, country_code)
+}
+
+fn parse(source: Source, country_code: &str) -> Result<ReadDirectory, Finding> {
+    let source = Arc::new(source);
+    let at = |severity, span: Option<Range<usize>>, message: String| {
+        let source = Arc::clone(&source);
+        Finding { severity, message, remedy: None, rule: None, source, span }
+    };
+    let text = source.text.strip_prefix('\u{feff}').unwrap_or(&source.text);
+    let skipped = source.text.len() - text.len();
+    let separator = if text.lines().next().is_some_and(|line| line.contains(';')) { b';' } else { b',' };
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(separator)
+        .trim(csv::Trim::All)
+        .flexible(true)
+        .comment(Some(b'#'))
+        .from_reader(text.as_bytes());
+    let columns = reader.headers().map(Columns::of).unwrap_or_default();
+    let (Some(number), Some(user)) = (columns.number, columns.user) else {
+        let finding = at(Severity::Error, None, "the directory lacks its columns".to_owned());
+        return Err(finding.remedy("the first line has to be: number,user,active"));
+    };
+
+    let (mut entries, mut places, mut findings) = (Vec::new(), Vec::new(), Vec::new());
+    let mut row = csv::StringRecord::new();
+    loop {
+        let start = octet(reader.position());
+        match reader.read_record(&mut row) {
+            Ok(false) => break,
+            Ok(true) => {}
+            Err(error) => {
+                findings.push(at(Severity::Error, None, format!("a row cannot be read: {error}")));
+                break;
+            }
+        }
+        let start = row.position().map_or(start, |position| octet(position)) + skipped;
+        let line = source.text.get(start..).unwrap_or("").lines().next().map_or(0, str::len);
+        let place = start..start + line;
+        if places.len() >= MAX_ROWS {
+            findings.push(at(Severity::Error, Some(place), format!("only the first {MAX_ROWS} rows are read")));
+            break;
+        }
+        let active = columns.active.and_then(|column| row.get(column));
+        let read = entry(row.get(number), row.get(user), active, country_code);
+        match read {
+            Ok(entry) => {
+                entries.push(entry);
+                places.push(place);
+            }
+            Err(fault) => findings.push(at(Severity::Error, Some(place), fault)),
+        }
+    }
+    if entries.is_empty() && !findings.is_empty() {
+        let finding = at(Severity::Error, None, "no row of the directory can be read".to_owned());
+        return Err(Finding { span: findings.swap_remove(0).span, ..finding });
+    }
+    let (directory, conflicts) = Directory::new(entries);
+    for conflict in conflicts {
+        let line = |index| places.get(index).map_or(0, |place: &Range<usize>| source.position(place.start).0);
+        let message = format!("this number stands in line {} too, which counts", line(conflict.kept));
+        let place = places.get(conflict.dropped).cloned();
+        findings.push(at(Severity::Warning, place, message).remedy("keep one row for each number"));
+    }
+    findings.sort_by_key(|finding| finding.span.as_ref().map_or(usize::MAX, |span| span.start));
+    Ok(ReadDirectory { directory, findings })
+}
+
+/// Where the columns are that the first line names.
+#[derive(Clone, Copy, Debug, Default)]
+struct Columns {
+    number: Option<usize>,
+    user: Option<usize>,
+    active: Option<usize>,
+}
+
+impl Columns {
+    fn of(headers: &csv::StringRecord) -> Self {
+        let column = |name: &str| headers.iter().position(|header| header.eq_ignore_ascii_case(name));
+        Self { number: column("number"), user: column("user"), active: column("active") }
+    }
+}
+
+fn octet(position: &csv::Position) -> usize {
+    usize::try_from(position.byte()).unwrap_or(usize::MAX)
+}
+
+/// One row; the fault never repeats what stands in it.
+fn entry(number: Option<&str>, user: Option<&str>, active: Option<&str>, country: &str) -> Result<Entry, String> {
+    let number = number.filter(|number| !number.is_empty()).ok_or("the row has no number")?;
+    let number = Number::normalise(number, country).map_err(|error| format!("the number cannot be read: {error}"))?;
+    let user = user.filter(|user| !user.is_empty()).ok_or("the row has no user")?;
+    let active = match active.unwrap_or("").to_ascii_lowercase().as_str() {
+        "" | "true" | "yes" | "1" => true,
+        "false" | "no" | "0" => false,
+        _ => return Err("active is neither true nor false".to_owned()),
+    };
+    Ok(Entry { number, user: Pii::new(user.to_owned()), active })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Result<ReadDirectory, Finding> {
+        parse(Source { path: "users.csv".into(), text: text.to_owned() }, "49")
+    }
+
+    fn user(found: &ReadDirectory, number: &str) -> Option<String> {
+        let number = Number::normalise(number, "49").unwrap();
+        found.directory.lookup(&number).map(|entry| entry.user.reveal().clone())
+    }
+
+    #[test]
+    fn rows_become_entries_with_numbers_in_e164() {
+        let text = "number,user,active\n+496955501007,alice@example.com,true\n\"069 555 01008\",\"Bob, B.\",no\n";
+        let found = parsed(text).unwrap();
+        assert!(found.findings.is_empty(), "{:?}", found.findings);
+        assert_eq!(user(&found, "+496955501007").as_deref(), Some("alice@example.com"));
+        assert_eq!(user(&found, "+496955501008").as_deref(), Some("Bob, B."));
+        let active: Vec<bool> = found.directory.iter().map(|entry| entry.active).collect();
+        assert!(active.contains(&true) && active.contains(&false));
+    }
+
+    #[test]
+    fn columns_may_come_in_any_order_with_semicolons_a_byte_order_mark_and_without_active() {
+        let found = parsed("\u{feff}User;Number;Office\nalice;+496955501007;Frankfurt\n# a comment\n").unwrap();
+        assert_eq!(user(&found, "+496955501007").as_deref(), Some("alice"));
+        assert!(found.findings.is_empty(), "{:?}", found.findings);
+    }
+
+    #[test]
+    fn a_bad_row_is_reported_with_its_line_and_the_others_count() {
+        let text = "number,user,active\nnobody,x,true\n+496955501007,alice,true\n,bob,true\n+496955501009,,true\n+496955501010,eve,maybe\n";
+        let found = parsed(text).unwrap();
+        assert_eq!(found.directory.len(), 1);
+        let lines: Vec<_> = found.findings.iter().filter_map(Finding::position).collect();
+        assert_eq!(lines, [(2, 1), (4, 1), (5, 1), (6, 1)]);
+        assert!(found.findings.iter().all(|finding| finding.severity == Severity::Error));
+        let printed: String = found.findings.iter().map(ToString::to_string).collect();
+        assert!(!printed.contains("nobody") && !printed.contains("5550"), "no personal data: {printed}");
+    }
+
+    #[test]
+    fn a_number_that_stands_twice_is_a_warning_that_names_both_lines() {
+        let found = parsed("number,user\n+496955501007,alice\n0049 69 55501007,bob\n").unwrap();
+        let [warning] = found.findings.as_slice() else { panic!("{:?}", found.findings) };
+        assert_eq!((warning.severity, warning.position()), (Severity::Warning, Some((3, 1))));
+        assert!(warning.message.contains("line 2"), "{}", warning.message);
+    }
+
+    #[test]
+    fn a_file_that_is_no_directory_is_one_finding() {
+        assert!(parsed("<html>").unwrap_err().remedy.unwrap().contains("number,user,active"));
+        assert!(parsed("").is_err());
+        assert_eq!(parsed("number,user\nx,y\nz,w\n").unwrap_err().position(), Some((2, 1)));
+        assert!(read(Path::new("/nonexistent/users.csv"), "49").unwrap_err().message.contains("cannot be read"));
+    }
+
+    #[test]
+    fn a_directory_may_be_empty() {
+        let found = parsed("number,user,active\n").unwrap();
+        assert!(found.directory.is_empty() && found.findings.is_empty());
+    }
+}

@@ -7,12 +7,11 @@ use super::defaults;
 use super::section::{Section, advice};
 use super::trunk::{Around, read_trunk};
 use super::value;
-use crate::flow::{ListenerId, Transport, TrunkId};
+use crate::flow::{ListenerId, TrunkId};
 use crate::number::calling_code;
 use crate::routing::{NumberMatch, Route};
 use crate::settings::*;
 use crate::snapshot::EdgeSettings;
-use crate::trunk::Trunk;
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -361,15 +360,4 @@ fn refuse_database(root: &Section<'_>) {
     // Its keys are known, so that the one finding is the only one.
     database.text("url");
     database.finish();
-}
-
-/// The first listener of a trunk.
-pub(super) fn first_listener<'s>(settings: &'s [ListenerSettings], trunk: &Trunk) -> Option<&'s ListenerSettings> {
-    let first = trunk.listeners.first()?;
-    settings.iter().find(|listener| listener.id == *first)
-}
-
-/// Whether a trunk's requests travel in the way that a listener takes them.
-pub(super) fn takes(listener: &ListenerSettings, transport: Transport) -> bool {
-    listener.transport == transport
 }
