@@ -7,15 +7,29 @@
 //!   rule, and the request is refused as the platform would refuse it (403 for an address in Contact);
 //! - it *plays* a user agent by script: a [`Call`] rings, answers, holds, forks, hangs up, and sends
 //!   in-dialog requests from other addresses on new connections, as both platforms do (TDR-22, GEN-7);
-//! - it *records* what it saw, from which [`ladder`] draws both legs and what Tandem changed.
+//! - it *records* what it saw, from which a ladder of both legs is drawn with what Tandem changed.
 //!
 //! A check that used Tandem's own parser alone could be wrong together with it. So checks read the
 //! octets by simple code of their own ([`octets`]), and where `rsip` can read the message its reading
-//! must say the same ([`reading`]). What the platforms send is written by plain formatting.
+//! must say the same ([`reading`]). What the platforms send is written by plain formatting ([`text`]).
 
+pub mod call;
 pub mod certificates;
 pub mod checks;
+pub mod media;
+pub mod network;
 pub mod octets;
+pub mod platform;
 pub mod reading;
+mod receive;
+pub mod roles;
+#[cfg(test)]
+mod tests;
+pub mod text;
+pub mod tls;
 
+pub use call::{Call, Unmet};
 pub use checks::Breach;
+pub use media::Flow;
+pub use platform::{Platform, Setup, Traced};
+pub use roles::{Placed, Side};
