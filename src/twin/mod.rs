@@ -16,6 +16,8 @@
 pub mod call;
 pub mod certificates;
 pub mod checks;
+pub mod lab;
+pub mod ladder;
 pub mod media;
 pub mod network;
 pub mod octets;
@@ -23,6 +25,7 @@ pub mod platform;
 pub mod reading;
 mod receive;
 pub mod roles;
+pub mod scenario;
 #[cfg(test)]
 mod tests;
 pub mod text;
@@ -30,6 +33,8 @@ pub mod tls;
 
 pub use call::{Call, Unmet};
 pub use checks::Breach;
+pub use lab::Lab;
 pub use media::Flow;
 pub use platform::{Platform, Setup, Traced};
 pub use roles::{Placed, Side};
+pub use scenario::{Played, Scenario};

@@ -1,5 +1,6 @@
 //! A platform: its sockets, its legs, what it saw and what it found wrong.
 
+use super::call::{PATIENCE, Unmet};
 use super::checks::{Breach, dialog};
 use super::media::Media;
 use super::network::{self, Arrival, Arrivals, Connection};
@@ -15,7 +16,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 
 /// The most events that wait for a script.
@@ -87,6 +88,8 @@ pub(crate) struct Inner {
     arrivals: Arrivals,
     pub(crate) calls: tokio::sync::Mutex<mpsc::Receiver<(String, mpsc::Receiver<Happened>)>>,
     pub(crate) waiting: mpsc::Sender<(String, mpsc::Receiver<Happened>)>,
+    /// Wakes whoever waits for OPTIONS.
+    pub(crate) pinged: Notify,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -182,6 +185,7 @@ impl Platform {
             arrivals,
             calls: tokio::sync::Mutex::new(calls),
             waiting,
+            pinged: Notify::new(),
             tasks: Mutex::new(Vec::new()),
         });
         tasks.push(tokio::spawn(dispatch(Arc::downgrade(&inner), inbox)));
@@ -217,6 +221,44 @@ impl Platform {
     /// Answers OPTIONS with this status from now on; 200 is the usual one (TDR-35, 39; GEN-84).
     pub fn answer_options(&self, status: u16) {
         self.0.state().options_status = status;
+    }
+
+    /// Takes back breaches of `rule`: the scenario provokes them to see the refusal cross.
+    pub fn expected(&self, rule: &str) {
+        for traced in &mut self.0.state().trace {
+            traced.breaches.retain(|breach| breach.rule != rule);
+        }
+    }
+
+    /// Call-IDs of legs that are neither refused nor ended.
+    pub fn live_legs(&self) -> Vec<String> {
+        let state = self.0.state();
+        let live = state
+            .legs
+            .iter()
+            .filter(|(_, leg)| leg.invite.method() == "INVITE" && !leg.ended && leg.final_status < 300);
+        live.map(|(call_id, _)| call_id.clone()).collect()
+    }
+
+    /// Waits until the SBC has sent OPTIONS for `hosts` different hosts (TDR-30, 31).
+    ///
+    /// # Errors
+    ///
+    /// When it has not in time.
+    pub async fn pinged(&self, hosts: usize) -> Result<(), Unmet> {
+        let enough = async {
+            loop {
+                let heard = self.0.pinged.notified();
+                if self.0.state().options.len() >= hosts {
+                    return;
+                }
+                heard.await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, enough).await.map_err(|_| {
+            let seen = self.0.state().options.len();
+            Unmet(format!("{}: OPTIONS came for {seen} hosts of {hosts}", self.side().name()))
+        })
     }
 
     /// Closes every connection on which the SBC has sent something: flows are lost, calls are not.

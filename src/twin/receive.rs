@@ -87,7 +87,9 @@ impl Inner {
     /// TDR-32: not more than one OPTIONS in 60 s for one host.
     fn too_often(&self, plain: &Plain) -> Option<Breach> {
         let host = PlainUri::read(plain.request_uri()).host.to_owned();
-        let last = self.state().options.insert(host.clone(), Instant::now())?;
+        let last = self.state().options.insert(host.clone(), Instant::now());
+        self.pinged.notify_waiters();
+        let last = last?;
         let since = last.elapsed();
         (self.side.is_hub() && since < OPTIONS_INTERVAL).then(|| Breach {
             rule: "TDR-32",
