@@ -88,6 +88,7 @@ impl Platform {
             acked: false,
             final_status: 0,
             ended: false,
+            abandoned: false,
             media,
             offered: offer,
             their_last: None,
@@ -155,6 +156,7 @@ impl Platform {
             acked: false,
             final_status: 0,
             ended: false,
+            abandoned: false,
             media: inner.side.media(ids.number),
             offered: None,
             their_last: None,
@@ -277,6 +279,7 @@ impl Call {
             }
             if (200..300).contains(&status) {
                 self.inner.side.manners(&mut text, false);
+                self.inner.side.interval(&mut text, &leg.invite);
             }
             text.lines(lines.iter().copied());
             (leg.connection.clone(), text.finish(sdp))
@@ -307,13 +310,16 @@ impl Call {
         self.is(response, status)
     }
 
-    /// Waits for the 2xx; provisional responses are passed over. The ACK is sent by itself.
+    /// Waits for the 2xx, and until its ACK, which goes by itself, has left. Provisional responses are
+    /// passed over.
     ///
     /// # Errors
     ///
     /// When the final response is another, or none comes.
     pub async fn answered(&mut self) -> Result<Plain, Unmet> {
-        self.refused(200).await
+        let response = self.refused(200).await?;
+        self.wait("ACK to send", |happened| matches!(happened, Happened::Acknowledged(_))).await?;
+        Ok(response)
     }
 
     /// Waits for a final response with this status. The ACK is sent by itself.
@@ -357,7 +363,9 @@ impl Call {
         let offer = flow.map(|flow| self.leg(|leg| leg.media.offer(flow)));
         self.leg(|leg| leg.offered = offer.clone());
         let response = self.send("INVITE", offer.as_deref(), &[]).await?;
-        self.is(response, 200)
+        let response = self.is(response, 200)?;
+        self.wait("ACK to send", |happened| matches!(happened, Happened::Acknowledged(_))).await?;
+        Ok(response)
     }
 
     /// Sends OPTIONS within the dialog.
@@ -473,6 +481,6 @@ impl Call {
 
 fn plain_of(happened: Happened) -> Plain {
     match happened {
-        Happened::Request(plain) | Happened::Response(plain) => plain,
+        Happened::Request(plain) | Happened::Response(plain) | Happened::Acknowledged(plain) => plain,
     }
 }

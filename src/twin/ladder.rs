@@ -11,6 +11,20 @@ const COLUMN: usize = 34;
 /// Fields that each leg has of its own, whatever the message says.
 const OWN: [&str; 7] = ["Via", "Call-ID", "CSeq", "Content-Length", "Max-Forwards", "Route", "Date"];
 
+/// Fields that say nothing new after the INVITE: a response gives them back, a later request repeats them.
+const REPEATED: [&str; 10] = [
+    "From",
+    "To",
+    "Contact",
+    "Record-Route",
+    "Allow",
+    "Supported",
+    "Server",
+    "User-Agent",
+    "Session-Expires",
+    "Min-SE",
+];
+
 /// A leg.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -174,7 +188,11 @@ fn without_tag(name: &str, value: &str) -> String {
 fn label(plain: &Plain) -> String {
     match plain.status() {
         0 => plain.method().to_owned(),
-        _ => format!("{} {}", plain.start.strip_prefix("SIP/2.0 ").unwrap_or(&plain.start), plain.method()),
+        _ => {
+            let line = plain.start.strip_prefix("SIP/2.0 ").unwrap_or(&plain.start);
+            // Most responses are to INVITE: only the others say to what.
+            if plain.method() == "INVITE" { line.to_owned() } else { format!("{line} ({})", plain.method()) }
+        }
     }
 }
 

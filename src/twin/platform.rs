@@ -71,6 +71,8 @@ pub enum Happened {
     Response(Plain),
     /// A request of the SBC; it has its response already, ACK apart.
     Request(Plain),
+    /// The platform's ACK to a 2xx left.
+    Acknowledged(Plain),
 }
 
 /// A platform that is played. Dropping the last handle closes its sockets.
@@ -142,6 +144,8 @@ pub(crate) struct Leg {
     /// The final status of the INVITE; 0 before.
     pub(crate) final_status: u16,
     pub(crate) ended: bool,
+    /// Left over from an earlier scenario.
+    pub(crate) abandoned: bool,
     pub(crate) media: Media,
     /// Our offer that waits for its answer.
     pub(crate) offered: Option<String>,
@@ -213,9 +217,13 @@ impl Platform {
         self.0.state().trace.iter().flat_map(|traced| traced.breaches.clone()).collect()
     }
 
-    /// Forgets trace and breaches: what follows is another scenario's.
+    /// Forgets trace and breaches, and that legs were left: what follows is another scenario's.
     pub fn forget(&self) {
-        self.0.state().trace.clear();
+        let mut state = self.0.state();
+        state.trace.clear();
+        for leg in state.legs.values_mut() {
+            leg.abandoned = true;
+        }
     }
 
     /// Answers OPTIONS with this status from now on; 200 is the usual one (TDR-35, 39; GEN-84).
@@ -233,10 +241,9 @@ impl Platform {
     /// Call-IDs of legs that are neither refused nor ended.
     pub fn live_legs(&self) -> Vec<String> {
         let state = self.0.state();
-        let live = state
-            .legs
-            .iter()
-            .filter(|(_, leg)| leg.invite.method() == "INVITE" && !leg.ended && leg.final_status < 300);
+        let live = state.legs.iter().filter(|(_, leg)| {
+            leg.invite.method() == "INVITE" && !leg.ended && !leg.abandoned && leg.final_status < 300
+        });
         live.map(|(call_id, _)| call_id.clone()).collect()
     }
 
@@ -408,11 +415,6 @@ impl Inner {
 impl Leg {
     pub(crate) fn call_id(&self) -> &str {
         self.invite.first("Call-ID")
-    }
-
-    /// Tells the script; one that no longer listens is no harm.
-    pub(crate) fn tell(&self, happened: Happened) {
-        let _ = self.events.try_send(happened);
     }
 
     /// Takes the SBC's Contact as the target of what follows (RFC 3261 §12.2.1.1).

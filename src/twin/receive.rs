@@ -10,6 +10,7 @@ use super::text::{Text, phrase};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
 
 /// The least time between two OPTIONS for one host (TDR-32: 60 s, less what clocks may differ by).
 const OPTIONS_INTERVAL: Duration = Duration::from_secs(58);
@@ -132,6 +133,7 @@ impl Inner {
             acked: false,
             final_status: 0,
             ended: false,
+            abandoned: false,
             media,
             offered: None,
             their_last: plain.sdp().map(str::to_owned),
@@ -146,6 +148,7 @@ impl Inner {
     }
 
     fn ack(&self, octets: Bytes, plain: Plain, mut breaches: Vec<Breach>, connection: &Connection) {
+        let mut script = None;
         let mut state = self.state();
         match state.legs.get_mut(plain.first("Call-ID")) {
             None => {
@@ -166,7 +169,7 @@ impl Inner {
                     breaches.push(Breach { rule: "RFC 3261 §17.1.1.3", text, status: None });
                 }
                 leg.acked = true;
-                leg.tell(Happened::Request(plain.clone()));
+                script = Some(leg.events.clone());
             }
             Some(leg) => {
                 let in_dialog = dialog::request(&leg.dialog, self.side.rules(), &plain, leg.their_invite);
@@ -175,12 +178,13 @@ impl Inner {
                     breaches.extend(description::answer(&offer, answer));
                 }
                 leg.acked = true;
-                leg.tell(Happened::Request(plain.clone()));
+                script = Some(leg.events.clone());
             }
         }
         drop(state);
         breaches.extend(self.misdialled(&plain, connection));
-        self.note(false, connection, octets, plain, breaches);
+        self.note(false, connection, octets, plain.clone(), breaches);
+        tell(script.as_ref(), Happened::Request(plain));
     }
 
     fn cancel(&self, octets: Bytes, plain: Plain, mut breaches: Vec<Breach>, connection: &Connection) {
@@ -206,14 +210,14 @@ impl Inner {
         if pending {
             leg.final_status = 487;
         }
-        let event = leg.events.clone();
+        let script = leg.events.clone();
         drop(state);
         self.note(false, connection, octets, plain.clone(), breaches);
         self.reply(&plain, 200, &tag, connection);
         if pending {
             self.reply(&invite, 487, &tag, &on);
         }
-        let _ = event.try_send(Happened::Request(plain));
+        tell(Some(&script), Happened::Request(plain));
     }
 
     /// A request within a dialog: judged against it, answered at once.
@@ -262,7 +266,7 @@ impl Inner {
                 _ => {}
             }
         }
-        let (event, contact) = (leg.events.clone(), leg.ids.contact.clone());
+        let (script, contact) = (leg.events.clone(), leg.ids.contact.clone());
         drop(state);
         self.note(false, connection, octets, plain.clone(), breaches);
         match refused {
@@ -271,11 +275,12 @@ impl Inner {
                 let mut text = Text::response(self.side.upper(), &plain, 200, "OK", "");
                 text.line("Contact", &format!("<{contact}>"));
                 self.side.manners(&mut text, false);
+                self.side.interval(&mut text, &plain);
                 self.send_on(connection, text.finish(sdp.as_deref()));
             }
             None => self.reply(&plain, status, "", connection),
         }
-        let _ = event.try_send(Happened::Request(plain));
+        tell(Some(&script), Happened::Request(plain));
     }
 
     /// TDR-83: a request that the SBC sends on a connection of its own goes to the Record-Route host.
@@ -313,9 +318,10 @@ impl Inner {
             breaches.push(Breach { rule: "RFC 3261 §17.2.1", text, status: None });
         }
         let (request, on) = (client.request.clone(), client.connection.clone());
+        let mut script = None;
         if !repeated && let Some(leg) = state.legs.get_mut(plain.first("Call-ID")) {
             breaches.extend(self.on_leg(leg, &request, &plain));
-            leg.tell(Happened::Response(plain.clone()));
+            script = Some(leg.events.clone());
         }
         drop(state);
         let invite = plain.method() == "INVITE" && !repeated;
@@ -324,8 +330,8 @@ impl Inner {
             // A 2xx that comes again wants its ACK again (RFC 3261 §13.2.2.4).
             _ if again.is_some() => drop(again.map(|ack| self.send_on(&on, ack))),
             200..300 if invite => {
-                let inner = self.clone();
-                tokio::spawn(async move { inner.acknowledge(key, &plain).await });
+                let (inner, response) = (self.clone(), plain.clone());
+                tokio::spawn(async move { inner.acknowledge(key, &response).await });
             }
             300.. if invite => {
                 let mut text = Text::request(self.side.upper(), "ACK", request.request_uri());
@@ -337,6 +343,7 @@ impl Inner {
             }
             _ => {}
         }
+        tell(script.as_ref(), Happened::Response(plain));
     }
 
     /// What a response tells about the leg of its request.
@@ -415,7 +422,17 @@ impl Inner {
         if let Some(client) = self.state().clients.get_mut(&key) {
             (client.ack, client.connection) = (Some(octets.clone()), connection.clone());
         }
+        let ack = Plain::read(&octets).unwrap_or_default();
         self.send_on(&connection, octets);
+        let script = self.state().legs.get(response.first("Call-ID")).map(|leg| leg.events.clone());
+        tell(script.as_ref(), Happened::Acknowledged(ack));
+    }
+}
+
+/// Tells a script what happened, once it is in the trace; one that no longer listens is no harm.
+fn tell(script: Option<&mpsc::Sender<Happened>>, happened: Happened) {
+    if let Some(script) = script {
+        let _ = script.try_send(happened);
     }
 }
 

@@ -234,4 +234,13 @@ impl Side {
             }
         }
     }
+
+    /// The hub takes the session timer that is offered and leaves the refresh to the SBC (TDR-97, RFC 4028
+    /// §9); Genesys has none (GEN-43).
+    pub(crate) fn interval(&self, text: &mut Text, invite: &Plain) {
+        let offered = invite.first("Session-Expires").split(';').next().unwrap_or("").trim();
+        if self.is_hub() && !offered.is_empty() {
+            text.line("Session-Expires", &format!("{offered};refresher=uac")).line("Require", "timer");
+        }
+    }
 }

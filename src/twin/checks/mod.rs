@@ -5,7 +5,7 @@
 //! - [`genesys`]: what Genesys demands (GEN).
 //! - [`dialog`]: sequence, tags, route set and remote target of requests within a dialog.
 //! - [`response`]: what a response owes to its request.
-//! - [`description`]: SDP.
+//! - [`description`]: what an SDP has to be.
 //!
 //! Each is a pure function from octets already taken apart to the rules broken.
 

@@ -50,6 +50,10 @@ pub fn response(request: &Plain, response: &Plain) -> Vec<Breach> {
     found.note(timer.is_empty() || !answered || timer.contains("refresher=ua"), "RFC 4028 §9", || {
         format!("Session-Expires {timer:?} in a 2xx does not name the refresher")
     });
+    let ours = answered && timer.contains("refresher=uac");
+    found.note(!ours || response.has_token("Require", "timer"), "RFC 4028 §9", || {
+        format!("Session-Expires {timer:?} makes us the refresher without Require: timer")
+    });
     found.0
 }
 

@@ -68,7 +68,7 @@ fn lengths(plain: &Plain, found: &mut Findings) {
     found.refuse(length.parse() == Ok(plain.body.len()), "RFC 3261 §18.3", 400, || {
         format!("Content-Length {length:?}, the body has {} octets", plain.body.len())
     });
-    found.refuse(plain.body.is_empty() == !plain.has("Content-Type"), "RFC 3261 §7.4.1", 400, || {
+    found.refuse(plain.body.is_empty() != plain.has("Content-Type"), "RFC 3261 §7.4.1", 400, || {
         "Content-Type and body do not go together".into()
     });
 }
