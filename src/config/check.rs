@@ -6,10 +6,10 @@ use super::defaults;
 use super::finding::Findings;
 use super::read::Draft;
 use super::section::{Section, shown};
-use super::settings::*;
 use crate::flow::Transport;
 use crate::number::Pattern;
 use crate::routing::{NumberMatch, Route};
+use crate::settings::*;
 use crate::trunk::{Kind, Trunk};
 use std::net::IpAddr;
 

@@ -4,10 +4,10 @@
 //! a whole is a [`Finding`], and whoever asked keeps the directory it has.
 
 use super::finding::{Finding, Severity, Source};
-use super::settings::Settings;
 use crate::directory::{Directory, Entry};
 use crate::number::Number;
 use crate::pii::Pii;
+use crate::settings::Settings;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use super::defaults;
 use super::finding::Findings;
 use super::read::Draft;
 use super::section::Section;
-use super::settings::*;
+use crate::settings::*;
 use crate::transport::{CertificateError, CertificateFacts, IdentityFacts, KeyKind, chain_fault, read_identity};
 use crate::trunk::{Kind, Trunk, name_matches};
 use std::path::Path;

@@ -128,7 +128,7 @@ impl Site {
         trunk.mutual = mutual;
         change(&mut trunk, &mut policy);
         let tls = (transport == Transport::Tls).then_some(policy);
-        self.trunks.push(TrunkSettings { trunk: Arc::new(trunk), tls, next_hop: None });
+        self.trunks.push(TrunkSettings { trunk: Arc::new(trunk), tls, next_hop: None, dids: Vec::new() });
         self
     }
 
