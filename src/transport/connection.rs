@@ -223,14 +223,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         self.reading = false;
         let buffer = std::mem::take(&mut self.buffer);
         let end = memchr::memmem::find(&buffer, b"\r\n\r\n").map_or(buffer.len(), |end| end + 4);
-        let request = match Message::parse(buffer.freeze().slice(..end)) {
-            Ok(message) => message.is_request().then(|| Box::new(message)),
-            Err(rejected) => rejected.request,
-        };
-        let fault = match error {
+        let mut fault = match error {
             FramingError::TooLarge => Malformed::TooLarge,
             FramingError::NoContentLength => Malformed::Missing(crate::sip::Name::ContentLength),
             FramingError::BadContentLength => Malformed::ContentLength,
+        };
+        let request = match Message::parse(buffer.freeze().slice(..end)) {
+            Ok(message) => message.is_request().then(|| Box::new(message)),
+            Err(rejected) => {
+                // What is wrong further up is nearer to the cause, except where only the size is.
+                fault = if fault == Malformed::TooLarge { fault } else { rejected.fault };
+                rejected.request
+            }
         };
         let (flow, peer, answerable) = (self.flow.id, self.flow.peer(), request.is_some());
         self.arrive(Arrival::Malformed { request, fault, flow, peer }).await?;

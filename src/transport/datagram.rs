@@ -27,7 +27,8 @@ const LONGEST: usize = 65_507;
 /// A worker's datagram sockets and the remote addresses behind them.
 #[derive(Default)]
 pub(super) struct Datagrams {
-    sockets: Vec<(ListenerId, SocketAddr, Rc<UdpSocket>)>,
+    /// The system's sockets themselves: sending needs no readiness, the kernel says at once what it takes.
+    sockets: Vec<(ListenerId, SocketAddr, std::net::UdpSocket)>,
     flows: HashMap<u64, Remote>,
     /// By listener, where datagrams come from, and where answers go.
     by_remote: HashMap<(ListenerId, SocketAddr, SocketAddr), FlowId>,
@@ -52,7 +53,7 @@ impl Datagrams {
         self.by_remote.clear();
     }
 
-    fn socket(&self, listener: ListenerId) -> Option<&Rc<UdpSocket>> {
+    fn socket(&self, listener: ListenerId) -> Option<&std::net::UdpSocket> {
         self.sockets.iter().find(|(id, ..)| *id == listener).map(|(_, _, socket)| socket)
     }
 
@@ -66,7 +67,7 @@ impl Datagrams {
         if octets.len() > LONGEST {
             return Err(SendError::TooLarge);
         }
-        match socket.try_send_to(octets, address) {
+        match socket.send_to(octets, address) {
             Ok(_) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(SendError::Full),
             Err(_) => Err(SendError::Gone),
@@ -104,15 +105,15 @@ pub(super) fn attach(
 ) -> io::Result<()> {
     socket.set_nonblocking(true)?;
     let local = socket.local_addr()?;
-    let socket = Rc::new(UdpSocket::from_std(socket)?);
-    shared.datagrams.borrow_mut().sockets.push((listener, local, socket.clone()));
     if receive {
+        let socket = UdpSocket::from_std(socket.try_clone()?)?;
         tokio::task::spawn_local(read(shared.clone(), socket, listener));
     }
+    shared.datagrams.borrow_mut().sockets.push((listener, local, socket));
     Ok(())
 }
 
-async fn read(shared: Rc<Shared>, socket: Rc<UdpSocket>, listener: ListenerId) {
+async fn read(shared: Rc<Shared>, socket: UdpSocket, listener: ListenerId) {
     let mut buffer = vec![0; LONGEST + 1];
     loop {
         match socket.recv_from(&mut buffer).await {

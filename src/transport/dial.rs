@@ -1,6 +1,6 @@
 //! How a connection comes to be: the handshake of a peer that called, and the dialling of a hop.
 
-use super::endpoint::{Flow, Link, Shared};
+use super::endpoint::{Flow, Handshake, Link, Shared};
 use super::listen::{Accepted, tune};
 use super::names_of;
 use super::resolver::written_port;
@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use tokio_rustls::{LazyConfigAcceptor, TlsConnector};
 
 /// Completes and serves a connection that a peer opened.
-pub(super) async fn welcome(shared: Rc<Shared>, accepted: Accepted) {
+pub(super) async fn welcome(shared: Rc<Shared>, accepted: Accepted, handshake: Option<Handshake>) {
     let Accepted { stream, listener, transport, source, trunks } = accepted;
     let Ok(stream) = TcpStream::from_std(stream) else { return };
     tune(&stream);
@@ -26,7 +26,6 @@ pub(super) async fn welcome(shared: Rc<Shared>, accepted: Accepted) {
         let link = Link { peer: Arc::new(peer), identity: None, open: true };
         return shared.serve_accepted(listener, None, link, stream).await;
     }
-    let handshake = shared.handshake();
     let limit = shared.state.load().connections.handshake_timeout;
     let done = match timeout(limit, secure(&shared, stream, peer)).await {
         Ok(done) => done,

@@ -165,7 +165,9 @@ impl Endpoint {
             tracing::warn!(source = %accepted.source, "connection refused: too many");
             return;
         }
-        tokio::task::spawn_local(dial::welcome(shared.clone(), accepted));
+        // Counted before the task runs: many may be dealt at once.
+        let handshake = (accepted.transport == Transport::Tls).then(|| shared.handshake());
+        tokio::task::spawn_local(dial::welcome(shared.clone(), accepted, handshake));
     }
 
     /// Takes a clone of a UDP listener's socket. Every worker sends on one; the one with `receive` reads.

@@ -10,11 +10,18 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Making an RSA key costs more than the rest of a test.
 fn rsa_key() -> &'static str {
     static KEY: OnceLock<String> = OnceLock::new();
     KEY.get_or_init(|| KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap().serialize_pem())
+}
+
+/// Numbers that tell certificates and authorities apart.
+fn next() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// What a leaf is like.
@@ -51,8 +58,9 @@ fn issuer_params(name: &str) -> CertificateParams {
 impl Authority {
     pub(crate) fn new() -> Self {
         let key = || KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
-        let root = CertifiedIssuer::self_signed(issuer_params("Test Root"), key()).unwrap();
-        let intermediate = CertifiedIssuer::signed_by(issuer_params("Test Intermediate"), key(), &root).unwrap();
+        let root = CertifiedIssuer::self_signed(issuer_params(&format!("Test Root {}", next())), key()).unwrap();
+        let intermediate =
+            CertifiedIssuer::signed_by(issuer_params(&format!("Test Intermediate {}", next())), key(), &root).unwrap();
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("root.pem"), root.pem()).unwrap();
         Self { directory, root, intermediate }
@@ -94,6 +102,7 @@ impl Authority {
         if leaf.expired {
             (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
         }
+        params.serial_number = Some(next().into());
         let certificate = params.signed_by(&key, &self.intermediate).unwrap();
         let path = |extension: &str| self.directory.path().join(format!("{file}.{extension}"));
         let files = IdentityFiles { certificate: path("pem"), key: path("key") };

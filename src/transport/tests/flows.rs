@@ -34,7 +34,7 @@ fn garbage_on_the_port_ends_the_connection() {
     run(async {
         let mut site = Site::tcp().start();
         let mut stream = TcpStream::connect(site.tcp).await.unwrap();
-        stream.write_all(b"GET / HTTP/1.1\r\nHost: sbc1.example.com\r\n\r\n").await.unwrap();
+        stream.write_all(b"\x16\x03\x01 neither SIP nor HTTP\r\n\r\n").await.unwrap();
         assert!(matches!(site.arrival().await, Arrival::Malformed { request: None, .. }));
         assert_eq!(stream.read(&mut [0; 1]).await.unwrap_or(0), 0);
         assert_eq!(site.counters.framing_errors.count(), 1);

@@ -159,7 +159,8 @@ fn facts_of_an_identity_tell_what_check_needs() {
     assert_eq!(chain_fault(&files.certificate, &trust, now).unwrap(), None);
     let expiry = u64::try_from(leaf.not_after).unwrap();
     assert!(chain_fault(&files.certificate, &trust, expiry + 1).unwrap().unwrap().contains("xpired"));
-    let foreign = Trust::Files(vec![Authority::new().root_file()]);
+    let other = Authority::new();
+    let foreign = Trust::Files(vec![other.root_file()]);
     assert!(chain_fault(&files.certificate, &foreign, now).unwrap().unwrap().contains("UnknownIssuer"));
     // Without the intermediate the chain does not lead anywhere (TDR-6).
     let whole = std::fs::read_to_string(&files.certificate).unwrap();
