@@ -79,7 +79,7 @@ pub struct Trunk {
     pub request_host: Arc<str>,
     /// How a call names the trunk (Genesys only).
     pub termination: Termination,
-    /// The identifier for [`Termination::Tgrp`] and [`Termination::Dnis`]; empty elsewhere.
+    /// The trunk's inbound SIP termination identifier (GEN-12); empty for other platforms than Genesys.
     pub termination_identifier: Arc<str>,
     /// Names below which in-dialog requests may be dialled, lower case without a leading `*.`
     /// (`pstnhub.microsoft.com`, TDR-83). Hosts and `request_host` are always allowed.

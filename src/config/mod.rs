@@ -15,7 +15,8 @@ mod identity;
 mod read;
 mod reload;
 mod section;
-
+#[cfg(test)]
+mod tests;
 mod trunk;
 mod value;
 

@@ -94,10 +94,7 @@ pub(super) fn read_trunk(section: &Section<'_>, around: Around<'_>) -> TrunkSett
         hosts,
         request_host,
         termination: termination.form,
-        termination_identifier: match termination.form {
-            Termination::Fqdn => Arc::from(""),
-            Termination::Tgrp | Termination::Dnis => Arc::from(termination.identifier),
-        },
+        termination_identifier: Arc::from(termination.identifier),
         suffixes: values(section.list("suffixes", suffix)).unwrap_or(base.suffixes),
         sources: values(section.list("sources", value::range)).unwrap_or(base.sources),
         listeners,

@@ -1,0 +1,643 @@
+//! The file as a whole: each key has an effect, each fault a finding at its place.
+
+use super::*;
+use crate::flow::{ListenerId, Transport, TrunkId};
+use crate::number::Pattern;
+use crate::routing::NumberMatch;
+use crate::sip::Method;
+use crate::trunk::{EarlyMedia, Kind, Termination, Trunk};
+use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, RsaKeySize};
+use std::fs;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// An RSA key takes long to make and serves every test.
+fn rsa() -> &'static KeyPair {
+    static KEY: OnceLock<KeyPair> = OnceLock::new();
+    KEY.get_or_init(|| KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap())
+}
+
+fn authority() -> &'static (KeyPair, CertificateParams) {
+    static AUTHORITY: OnceLock<(KeyPair, CertificateParams)> = OnceLock::new();
+    AUTHORITY.get_or_init(|| {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "Lab CA");
+        (KeyPair::generate().unwrap(), params)
+    })
+}
+
+/// A leaf for sbc1.example.com, both usages, valid for long.
+fn leaf() -> CertificateParams {
+    let mut params = CertificateParams::new(vec!["sbc1.example.com".to_owned()]).unwrap();
+    params.distinguished_name.push(DnType::CommonName, "sbc1.example.com");
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    params
+}
+
+/// A folder with `ca.pem`, `sbc.pem` and `sbc.key`.
+fn folder_with(params: &CertificateParams, key: &KeyPair) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    let (authority_key, authority) = authority();
+    let issuer = rcgen::Issuer::from_params(authority, authority_key);
+    let signed = params.signed_by(key, &issuer).unwrap();
+    let root = authority.self_signed(authority_key).unwrap();
+    write(&folder, "ca.pem", &root.pem());
+    write(&folder, "sbc.pem", &signed.pem());
+    write(&folder, "sbc.key", &key.serialize_pem());
+    folder
+}
+
+fn write(folder: &TempDir, name: &str, text: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    let path = folder.path().join(name);
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// A lab with both platforms; the tests change a word of it.
+const LAB: &str = r#"
+[edge]
+fqdn = "sbc1.example.com"
+workers = 2
+listen = ["tls:127.0.0.1:5061"]
+
+[tls.public]
+certificate = "sbc.pem"
+key = "sbc.key"
+
+[trunk.teams]
+kind = "teams"
+tls = "public"
+trust = "ca.pem"
+
+[trunk.genesys]
+kind = "genesys"
+region = "eu-central-1"
+termination = "acme-sbc"
+tls = "public"
+trust = "ca.pem"
+sources = ["127.0.0.21"]
+dids = ["+4969123*"]
+
+[[route]]
+from = "genesys"
+to = ["teams"]
+
+[[route]]
+from = "teams"
+number = "+4969123*"
+to = ["genesys"]
+"#;
+
+/// Loads `text` beside an RSA identity that nothing is wrong with.
+fn loaded(text: &str) -> Result<Loaded, Vec<Finding>> {
+    loaded_in(&folder_with(&leaf(), rsa()), text)
+}
+
+fn loaded_in(folder: &TempDir, text: &str) -> Result<Loaded, Vec<Finding>> {
+    write(folder, "tandem.toml", text);
+    load(&folder.path().join("tandem.toml"))
+}
+
+/// [`LAB`] with one text in place of another.
+fn changed(from: &str, to: &str) -> String {
+    assert!(LAB.contains(from), "{from}");
+    LAB.replacen(from, to, 1)
+}
+
+/// [`LAB`] with lines added to a table.
+fn with(table: &str, lines: &str) -> String {
+    let heading = format!("[{table}]\n");
+    if LAB.contains(&heading) {
+        changed(&heading, &format!("{heading}{lines}\n"))
+    } else {
+        format!("{LAB}\n[{table}]\n{lines}\n")
+    }
+}
+
+fn settings(text: &str) -> Settings {
+    loaded(text).unwrap_or_else(|findings| panic!("{}", lines(&findings))).settings
+}
+
+fn trunk(settings: &Settings, name: &str) -> Trunk {
+    let found = settings.trunks.iter().find(|trunk| &*trunk.trunk.name == name);
+    (*found.unwrap().trunk).clone()
+}
+
+fn teams(lines: &str) -> Trunk {
+    trunk(&settings(&with("trunk.teams", lines)), "teams")
+}
+
+fn policy(settings: &Settings, name: &str) -> TlsPolicy {
+    let found = settings.trunks.iter().find(|trunk| &*trunk.trunk.name == name);
+    found.unwrap().tls.clone().unwrap()
+}
+
+fn lines(findings: &[Finding]) -> String {
+    findings.iter().map(|finding| format!("{finding}\n")).collect()
+}
+
+/// Everything found in `text`, whether it loads or not.
+fn found(text: &str) -> Vec<Finding> {
+    loaded(text).map_or_else(|findings| findings, |loaded| loaded.warnings)
+}
+
+/// Asserts that `text` has a finding of this severity, rule and words, on the line that has `line` in it.
+#[track_caller]
+fn assert_found(text: &str, severity: Severity, rule: Option<&str>, words: &str, line: &str) {
+    assert_found_in(&found(text), severity, rule, words, line);
+}
+
+#[track_caller]
+fn assert_found_in(all: &[Finding], severity: Severity, rule: Option<&str>, words: &str, line: &str) {
+    let fits = |finding: &&Finding| {
+        finding.severity == severity && finding.rule == rule && finding.to_string().contains(words)
+    };
+    let Some(finding) = all.iter().find(fits) else { panic!("no `{words}` in\n{}", lines(all)) };
+    let (number, _) = finding.position().unwrap();
+    let text = finding.source.text.lines().nth(number - 1).unwrap();
+    assert!(text.contains(line), "line {number}, `{text}`, has no `{line}`");
+}
+
+#[track_caller]
+fn assert_error(text: &str, words: &str, line: &str) {
+    assert_found(text, Severity::Error, None, words, line);
+}
+
+#[test]
+fn the_lab_loads_without_a_finding() {
+    let loaded = loaded(LAB).unwrap_or_else(|findings| panic!("{}", lines(&findings)));
+    assert_eq!(lines(&loaded.warnings), "");
+    let settings = loaded.settings;
+    assert_eq!((settings.workers, settings.trunks.len(), settings.routes.len()), (2, 2, 2));
+    assert_eq!(settings.trunks[0].trunk.id, TrunkId(0), "trunks are numbered in the order of the file");
+    assert_eq!(&*settings.trunks[0].trunk.name, "teams");
+    assert_eq!(settings.edge.max_call, Duration::from_secs(12 * 3600));
+    assert!(settings.directory.is_none() && settings.records.is_none() && settings.http.is_none());
+}
+
+#[test]
+fn the_shipped_configuration_is_complete_and_loads() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("config/tandem.toml")).unwrap();
+    let folder = folder_with(&leaf(), rsa());
+    fs::create_dir(folder.path().join("certs")).unwrap();
+    fs::copy(folder.path().join("sbc.pem"), folder.path().join("certs/sbc1.pem")).unwrap();
+    fs::copy(folder.path().join("sbc.key"), folder.path().join("certs/sbc1.key")).unwrap();
+    fs::copy(root.join("config/users.csv"), folder.path().join("users.csv")).unwrap();
+    let all = loaded_in(&folder, &text).map_or_else(|findings| findings, |loaded| loaded.warnings);
+    let beside_trust = all.iter().filter(|finding| !matches!(finding.rule, Some("TDR-9" | "GEN-30" | "TDR-11")));
+    assert_eq!(lines(&beside_trust.cloned().collect::<Vec<_>>()), "", "the lab's CA is all that is wrong");
+    let users = directory_file::read(&folder.path().join("users.csv"), "49").unwrap();
+    assert_eq!((users.directory.len(), users.findings.len()), (3, 0));
+
+    // Everything that the code asks for, seen with every table present.
+    let everything = format!(
+        "{LAB}\n[trunk.other]\nkind = \"generic\"\n[numbers]\n[directory]\n[records]\n[http]\n[admin]\n[log]\n[dns]\n[connections]\n"
+    );
+    let source = Arc::new(Source { path: "t".into(), text: everything.replace("[\"tls:127.0.0.1:5061\"]", "[{}]") });
+    let findings = Findings::new(Arc::clone(&source));
+    let table = DeTable::parse(&source.text).unwrap();
+    read::read(Section::root(table.get_ref(), &findings), Path::new("t"), Path::new("")).finish();
+    let asked: Vec<String> = findings.asked.borrow().iter().cloned().collect();
+    let keys: Vec<&String> = asked.iter().filter(|key| !key.starts_with("database")).collect();
+    let shown = |key: &str| {
+        let last = key.rsplit('.').next().unwrap();
+        text.lines().any(|line| {
+            let line = line.trim_start_matches(['#', ' ', '[']);
+            line.starts_with(&format!("{last} ="))
+                || line.starts_with(&format!("{last}."))
+                || line.starts_with(&format!("{last}]"))
+        }) || text.contains(&format!("{last} = "))
+    };
+    for key in &keys {
+        assert!(shown(key), "config/tandem.toml does not show {key}");
+    }
+    assert!(keys.len() > 70, "{keys:#?}");
+}
+
+#[test]
+fn each_key_of_the_edge_has_its_effect() {
+    let edge = |lines: &str| settings(&with("edge", lines));
+    assert_eq!(edge("max_call = \"1 h\"").edge.max_call, Duration::from_secs(3600));
+    assert_eq!(edge("probe_interval = \"5 min\"").edge.probe_interval, Duration::from_secs(300));
+    assert_eq!(edge("ask_timeout = \"1 s\"").edge.ask_timeout, Duration::from_secs(1));
+    assert_eq!(edge("max_calls = 7").edge.max_calls, 7);
+    assert_eq!(edge("t1 = \"100ms\"").edge.t1, Duration::from_millis(100));
+    assert_eq!(edge("drain_timeout = \"0 s\"").drain_timeout, Duration::ZERO);
+    assert_eq!(edge("recycle_timeout = \"10 s\"").recycle_timeout, Duration::from_secs(10));
+    assert!(settings(&changed("workers = 2", "workers = 0")).workers >= 1);
+    let two = settings(&changed("[\"tls:127.0.0.1:5061\"]", "[\"tls:127.0.0.1:5061\", \"udp:127.0.0.1:5060\"]"));
+    assert_eq!(two.listeners[1].transport, Transport::Udp);
+    assert_eq!(two.listeners[1].id, ListenerId(1));
+    let advertised = "[{ address = \"tls:127.0.0.1:5061\", advertise = \"edge.example.com:5067\" }]";
+    let text = changed("[\"tls:127.0.0.1:5061\"]", advertised)
+        .replace("trust = \"ca.pem\"", "trust = \"ca.pem\"\nfqdn = \"sbc1.example.com\"");
+    let behind = settings(&text);
+    assert_eq!(behind.listeners[0].advertise, Some(("edge.example.com".to_owned(), 5067)));
+    assert_eq!(trunk(&behind, "teams").port, 5067, "TDR-53: the port peers see");
+    assert_eq!(&*trunk(&settings(LAB), "teams").fqdn, "sbc1.example.com");
+}
+
+#[test]
+fn each_key_of_a_trunk_has_its_effect() {
+    assert_eq!(teams("").hosts.len(), 3, "TDR-17");
+    assert_eq!(teams("hosts = [\"hub.example.com:5070\"]").hosts[0].port, Some(5070));
+    assert_eq!(&*teams("hosts = [\"hub.example.com:5070\"]").request_host, "sip.pstnhub.microsoft.com", "TDR-49");
+    let hop = settings(&with("trunk.teams", "next_hop = \"proxy.example.com:5062\""));
+    assert_eq!(hop.trunks[0].next_hop.as_deref(), Some("proxy.example.com"));
+    assert_eq!(trunk(&hop, "teams").hosts.len(), 1, "GEN-6");
+    assert_eq!(&*teams("suffixes = [\"*.example.net\"]").suffixes[0], "example.net");
+    assert_eq!(teams("sources = [\"127.0.0.11\"]").sources[0].to_string(), "127.0.0.11/32");
+    assert_eq!(&*teams("expected_names = [\"hub.example.com\"]").expected_names[0], "hub.example.com");
+    assert_eq!(teams("methods = [\"INVITE\", \"UPDATE\"]").methods, [Method::Invite, Method::Update]);
+    assert_eq!(teams("session_expires = \"off\"").session_expires, None);
+    assert_eq!(teams("session_expires = \"1 h\"").session_expires, Some(3600));
+    assert_eq!(teams("min_se = \"120 s\"").min_se, 120);
+    assert_eq!(teams("early_media = \"first\"").early_media, EarlyMedia::First);
+    assert_eq!(teams("ring_timeout = \"30 s\"").ring_timeout, Duration::from_secs(30));
+    assert_eq!(teams("response_timeout = \"2 s\"").response_timeout, Duration::from_secs(2));
+    assert_eq!(teams("options_interval = \"90 s\"").options_interval, Some(Duration::from_secs(90)));
+    assert_eq!(teams("options_interval = \"off\"").options_interval, None);
+    let limited = teams("limits = { calls = 5, calls_per_second = 2 }");
+    assert_eq!((limited.max_calls, limited.max_call_rate), (Some(5), Some(2)));
+    assert!(!teams("mutual = false").mutual && teams("").mutual, "TDR-5");
+    assert_eq!(&*teams("cloud = \"gcc-high\"").hosts[0].name, "sip.pstnhub.gov.teams.microsoft.us", "TDR-18");
+    assert_eq!(teams("").listeners, [ListenerId(0)]);
+    let own = settings(&with("trunk.teams", "listen = [\"tls:127.0.0.1:5067\"]"));
+    assert_eq!((trunk(&own, "teams").listeners, trunk(&own, "teams").port), (vec![ListenerId(1)], 5067));
+    assert_eq!(trunk(&own, "genesys").listeners, [ListenerId(0)], "nobody else calls there");
+    assert_eq!(settings(LAB).trunks[1].dids, [Pattern::parse("+4969123*").unwrap()]);
+    let named = with("trunk.teams", "fqdn = \"sbc2.example.com\"");
+    assert!(
+        found(&named).iter().any(|finding| finding.message.contains("sbc2.example.com")),
+        "the name that certificates need"
+    );
+}
+
+#[test]
+fn each_key_of_tls_has_its_effect() {
+    let lab = settings(LAB);
+    let (hub, genesys) = (policy(&lab, "teams"), policy(&lab, "genesys"));
+    assert!(hub.mutual && !genesys.mutual, "TDR-5, GEN-29");
+    assert_eq!((hub.max_version, genesys.max_version), (TlsVersion::V1_3, TlsVersion::V1_2), "TDR-2, GEN-28");
+    let Trust::Files(files) = &hub.trust else { panic!("{:?}", hub.trust) };
+    assert!(files[0].ends_with("ca.pem") && files[0].is_absolute(), "paths are relative to the file's folder");
+    assert!(lab.identities["public"].certificate.ends_with("sbc.pem"));
+    assert!(lab.identities["public"].key.ends_with("sbc.key"));
+    let newest = settings(&with("trunk.teams", "min_tls = \"1.3\""));
+    assert_eq!(policy(&newest, "teams").min_version, TlsVersion::V1_3);
+    let oldest = settings(&with("trunk.teams", "max_tls = \"1.2\""));
+    assert_eq!(policy(&oldest, "teams").max_version, TlsVersion::V1_2);
+    assert_error(&with("trunk.teams", "min_tls = \"1.3\"\nmax_tls = \"1.2\""), "min_tls is above max_tls", "min_tls");
+}
+
+#[test]
+fn each_key_of_a_genesys_trunk_has_its_effect() {
+    let genesys = |lines: &str| trunk(&settings(&with("trunk.genesys", lines)), "genesys");
+    assert_eq!(&*genesys("").request_host, "acme-sbc.byoc.mypurecloud.de", "GEN-9");
+    assert_eq!(&*genesys("generation = \"dynamic\"").request_host, "acme-sbc.byoc.euc1.genesys.cloud", "GEN-9");
+    let tgrp = genesys("termination_form = \"tgrp\"");
+    assert_eq!((tgrp.termination, &*tgrp.termination_identifier), (Termination::Tgrp, "acme-sbc"), "GEN-14");
+    assert_eq!(genesys("termination_form = \"dnis\"").termination, Termination::Dnis, "GEN-15");
+    let own = genesys("domain = \"byoc.example.net\"");
+    assert_eq!((&*own.request_host, &*own.hosts[0].name), ("acme-sbc.byoc.example.net", "acme-sbc.byoc.example.net"));
+    assert!(own.expected_names.iter().any(|name| &**name == "voice.mypurecloud.de"), "GEN-33");
+    let text = changed("region = \"eu-central-1\"", "domain = \"byoc.example.net\"");
+    assert_eq!(trunk(&settings(&text), "genesys").suffixes.len(), 1, "a domain alone is enough");
+    assert_found(
+        &changed("eu-central-1", "eu-centrl-1"),
+        Severity::Error,
+        Some("GEN-9"),
+        "did you mean `eu-central-1`?",
+        "region",
+    );
+    assert_error(&changed("region = \"eu-central-1\"\n", ""), "trunk.genesys.region is missing", "[trunk.genesys]");
+    assert_error(
+        &changed("termination = \"acme-sbc\"\n", ""),
+        "trunk.genesys.termination is missing",
+        "[trunk.genesys]",
+    );
+    assert_found(
+        &changed("\"acme-sbc\"", "\"acme sbc\""),
+        Severity::Error,
+        Some("GEN-12"),
+        "no termination identifier",
+        "termination",
+    );
+}
+
+#[test]
+fn a_generic_trunk_says_everything_itself() {
+    let text = format!(
+        "{}\n[trunk.carrier]\nkind = \"generic\"\ntransport = \"udp\"\nhosts = [\"sip.example.net\"]\nsources = [\"198.51.100.0/24\"]\n[[route]]\nto = [\"carrier\"]\n",
+        changed("[\"tls:127.0.0.1:5061\"]", "[\"tls:127.0.0.1:5061\", \"udp:127.0.0.1:5060\"]")
+    );
+    let settings = settings(&text);
+    let carrier = trunk(&settings, "carrier");
+    assert_eq!((carrier.kind, carrier.transport, carrier.port), (Kind::Generic, Transport::Udp, 5060));
+    assert_eq!((&*carrier.request_host, carrier.mutual), ("sip.example.net", false));
+    assert!(settings.trunks[2].tls.is_none());
+    assert_error(&text.replace("udp\"\nhosts", "udp\"\ntrust = \"ca.pem\"\nhosts"), "has no effect over udp", "trust");
+    assert_error(&text.replace("\"sip.example.net\"", ""), "which has no host", "hosts");
+}
+
+#[test]
+fn each_key_of_the_other_tables_has_its_effect() {
+    let one = |table: &str, lines: &str| settings(&with(table, lines));
+    assert_eq!(&*one("numbers", "country = \"de\"").edge.country_code, "49");
+    assert!(one("directory", "file = \"users.csv\"").directory.unwrap().ends_with("users.csv"));
+    let records = one("records", "path = \"calls.jsonl\"\nnumbers = \"pseudonym\"").records.unwrap();
+    assert_eq!(records.numbers, RecordNumbers::Pseudonym);
+    assert!(records.path.ends_with("calls.jsonl"));
+    assert_eq!(one("http", "listen = \"127.0.0.1:8081\"").http, "127.0.0.1:8081".parse().ok());
+    assert!(one("admin", "socket = \"t.sock\"").admin_socket.ends_with("t.sock"));
+    let log = one("log", "format = \"json\"\nfilter = \"debug\"").log;
+    assert_eq!(log, LogSettings { json: true, filter: "debug".to_owned() });
+    assert_eq!(one("dns", "servers = [\"127.0.0.1:5353\", \"127.0.0.2\"]").name_servers[1].port(), 53);
+    let hosts = one("hosts", "\"Pbx.example.com\" = \"127.0.0.3\"\nother = [\"::1\", \"127.0.0.4\"]").hosts;
+    assert_eq!((hosts["pbx.example.com"].len(), hosts["other"].len()), (1, 2));
+    let connections = |line: &str| one("connections", line).connections;
+    assert_eq!(connections("connect_timeout = \"1 s\"").connect_timeout, Duration::from_secs(1));
+    assert_eq!(connections("handshake_timeout = \"1 s\"").handshake_timeout, Duration::from_secs(1));
+    assert_eq!(connections("keepalive = \"1 s\"").keepalive, Duration::from_secs(1));
+    assert_eq!(connections("idle_timeout = \"1 s\"").idle_timeout, Duration::from_secs(1));
+    assert_eq!(connections("max_handshakes = 3").max_handshakes, 3);
+    assert_eq!(connections("max_connections = 3").max_connections, 3);
+    assert_eq!(connections("write_queue = 200000").write_queue, 200_000);
+}
+
+#[test]
+fn routes_name_trunks_and_numbers() {
+    let settings = settings(LAB);
+    assert_eq!(settings.routes[0].from, Some(TrunkId(1)));
+    assert_eq!((&settings.routes[0].number, &settings.routes[0].to), (&NumberMatch::Any, &vec![TrunkId(0)]));
+    assert_error(
+        &changed("to = [\"teams\"]", "to = [\"team\"]"),
+        "there is no trunk `team`; did you mean `teams`?",
+        "to =",
+    );
+    assert_error(&changed("to = [\"teams\"]", ""), "route.to is missing", "[[route]]");
+    assert_error(&changed("\"+4969123*\"\nto", "\"4969123*\"\nto"), "write the number with `+`", "number");
+    assert_error(
+        &changed("to = [\"teams\"]", "number = \"directory\"\nto = [\"teams\"]"),
+        "the directory, and there is none",
+        "number",
+    );
+    let never = format!("{LAB}\n[[route]]\nfrom = \"teams\"\nnumber = \"+49691234*\"\nto = [\"genesys\"]\n");
+    assert_found(&never, Severity::Warning, None, "never matches: route 2", "+49691234*");
+    let back = changed("to = [\"genesys\"]", "to = [\"teams\"]");
+    assert_found(&back, Severity::Warning, Some("GEN-79"), "back to the trunk", "to");
+    assert_found(&back, Severity::Warning, Some("GEN-90"), "trunk `genesys` owns these numbers", "to");
+    let one_way = LAB.rsplit_once("[[route]]").unwrap().0;
+    assert_found(one_way, Severity::Warning, None, "no route takes calls of trunk `teams`", "[trunk.teams]");
+}
+
+#[test]
+fn every_fault_is_found_at_once_and_in_order() {
+    let text = "[edge]\nfqdn = \"192.0.2.1\"\nlisten = [\"tls:nowhere\"]\nworker = 1\n[http]\nlisten = \"0.0.0.0:80\"\n[trunk.x]\nkind = \"teems\"\n";
+    let all = loaded(text).unwrap_err();
+    let at: Vec<usize> = all.iter().filter_map(Finding::position).map(|(line, _)| line).collect();
+    assert!(at.is_sorted(), "{at:?}");
+    for words in [
+        "is an address",
+        "no listener; write",
+        "did you mean `workers`?",
+        "not a loopback",
+        "did you mean `teams`?",
+        "tls is missing",
+        "route is missing",
+    ] {
+        assert!(all.iter().any(|finding| finding.to_string().contains(words)), "no `{words}` in\n{}", lines(&all));
+    }
+}
+
+#[test]
+fn what_is_not_toml_is_reported_with_its_line() {
+    let all = loaded("[edge]\nfqdn = \nx = 1 2\n").unwrap_err();
+    let at: Vec<usize> = all.iter().filter_map(Finding::position).map(|(line, _)| line).collect();
+    assert_eq!(at, [2, 3], "{}", lines(&all));
+    assert!(load(Path::new("/nonexistent/tandem.toml")).unwrap_err()[0].message.contains("cannot be read"));
+    assert_error("", "edge is missing", "");
+}
+
+#[test]
+fn what_the_platforms_refuse_is_an_error() {
+    use Severity::{Error, Warning};
+    assert_found(&with("trunk.teams", "fqdn = \"acme.onmicrosoft.com\""), Error, Some("TDR-25"), "onmicrosoft", "fqdn");
+    let long = format!("fqdn = \"{}.example.com\"", "a".repeat(60));
+    assert_found(&with("trunk.teams", &long), Error, Some("TDR-25"), "longer than the 63", "fqdn");
+    let government =
+        changed("127.0.0.1:5061", "127.0.0.1:5067").replace("kind = \"teams\"", "kind = \"teams\"\ncloud = \"dod\"");
+    assert_found(&government, Error, Some("TDR-18"), "port 5061 and no other", "cloud");
+    assert_found(&with("trunk.teams", "ring_timeout = \"120 s\""), Error, Some("GEN-82"), "below 2m", "ring_timeout");
+    assert_found(
+        &with("trunk.teams", "options_interval = \"10 s\""),
+        Warning,
+        Some("TDR-32"),
+        "OPTIONS every",
+        "options_interval",
+    );
+    assert_error(&with("trunk.teams", "session_expires = \"2 min\""), "below min_se", "session_expires");
+    assert_found(
+        &with("trunk.teams", "response_timeout = \"20 s\"\nring_timeout = \"10 s\""),
+        Error,
+        Some("TDR-125"),
+        "below ring_timeout",
+        "response",
+    );
+    assert_found(&with("trunk.teams", "mutual = false"), Warning, Some("TDR-5"), "proves itself", "mutual");
+    assert_found(&with("trunk.genesys", "mutual = true"), Error, Some("GEN-29"), "no client certificate", "mutual");
+    assert_found(&with("trunk.genesys", "max_tls = \"1.3\""), Warning, Some("GEN-28"), "TLS 1.2 only", "max_tls");
+    assert_found(
+        &with("trunk.teams", "expected_names = []"),
+        Error,
+        Some("TDR-13"),
+        "no name is expected",
+        "expected_names",
+    );
+    let clear =
+        changed("tls = \"public\"\ntrust = \"ca.pem\"\n\n[trunk.genesys]", "transport = \"tcp\"\n\n[trunk.genesys]");
+    let clear = clear.replace("[\"tls:127.0.0.1:5061\"]", "[\"tls:127.0.0.1:5061\", \"tcp:127.0.0.1:5060\"]");
+    assert_found(&clear, Warning, Some("TDR-1"), "Teams speaks TLS only", "transport");
+    assert_error(&with("database", "url = \"sqlite:var/tandem.db\""), "no database yet", "[database]");
+}
+
+#[test]
+fn listeners_fit_the_trunks() {
+    assert_error(
+        &changed("kind = \"teams\"", "kind = \"teams\"\ntransport = \"udp\""),
+        "no listener speaks udp",
+        "transport",
+    );
+    let text = with("trunk.teams", "listen = [\"udp:127.0.0.1:5060\"]");
+    assert_found(&text, Severity::Error, Some("GEN-5"), "does not speak tls", "listen");
+    let advertised =
+        changed("[\"tls:127.0.0.1:5061\"]", "[{ address = \"tls:127.0.0.1:5061\", advertise = \"192.0.2.1:5061\" }]");
+    assert_found(&advertised, Severity::Warning, Some("TDR-44"), "192.0.2.1 is advertised", "");
+    assert_error(
+        &changed("[\"tls:127.0.0.1:5061\"]", "[\"tls:127.0.0.1:5061\", \"tls:127.0.0.1:5061\"]"),
+        "stands twice",
+        "listen",
+    );
+}
+
+#[test]
+fn sources_are_known_and_separate_trunks_of_different_policy() {
+    use Severity::{Error, Warning};
+    let none = changed("sources = [\"127.0.0.21\"]\n", "");
+    assert_found(&none, Error, Some("GEN-7"), "trunk.genesys.sources is missing", "[trunk.genesys]");
+    let some = none.replace("eu-central-1", "us-east-1");
+    assert_found(&some, Warning, Some("GEN-8"), "not the whole list", "[trunk.genesys]");
+    let overlap = changed("sources = [\"127.0.0.21\"]", "sources = [\"52.112.1.0/24\"]");
+    assert_found(
+        &overlap,
+        Error,
+        Some("GEN-29"),
+        "52.112.1.0/24 may call as trunk `teams` and as trunk `genesys`",
+        "sources",
+    );
+    let apart = overlap.replace("termination =", "listen = [\"tls:127.0.0.1:5062\"]\ntermination =");
+    assert_eq!(lines(&found(&apart)), "", "listeners of their own");
+    let twins = format!(
+        "{LAB}\n[trunk.again]\nkind = \"teams\"\ntls = \"public\"\ntrust = \"ca.pem\"\n[[route]]\nfrom = \"again\"\nto = [\"genesys\"]\n"
+    );
+    assert_found(&twins, Error, Some("TDR-158"), "nothing tells calls of trunk `teams` from", "[trunk.again]");
+    assert_found(&changed("127.0.0.21", "0.0.0.0/0"), Warning, None, "lets everybody call", "sources");
+}
+
+#[test]
+fn hosts_lead_where_the_trunk_may_be_dialled() {
+    assert_error(&with("trunk.teams", "hosts = [\"127.0.0.11:5061\"]"), "127.0.0.11 is not in sources", "hosts");
+    assert_error(&with("trunk.teams", "next_hop = \"127.0.0.11:5061\""), "127.0.0.11 is not in sources", "next_hop");
+    assert_error(&with("hosts", "\"sip.pstnhub.microsoft.com\" = \"127.0.0.11\""), "never dialled", "sip.pstnhub");
+    let lab = with("hosts", "\"sip.pstnhub.microsoft.com\" = \"127.0.0.11\"")
+        .replace("kind = \"teams\"", "kind = \"teams\"\nsources = [\"127.0.0.11\"]");
+    assert_eq!(lines(&found(&lab)), "");
+}
+
+#[test]
+fn identities_are_checked_against_what_trunks_need() {
+    use Severity::{Error, Warning};
+    let in_folder = |params: &CertificateParams, key: &KeyPair, text: &str| {
+        loaded_in(&folder_with(params, key), text).map_or_else(|findings| findings, |loaded| loaded.warnings)
+    };
+    let elliptic = KeyPair::generate().unwrap();
+    let all = in_folder(&leaf(), &elliptic, LAB);
+    assert_found_in(&all, Error, Some("GEN-32"), "needs an RSA key", "certificate");
+    assert_found_in(&all, Warning, Some("TDR-4"), "should be shown an RSA key", "certificate");
+
+    let mut other = leaf();
+    other.subject_alt_names = CertificateParams::new(vec!["other.example.com".to_owned()]).unwrap().subject_alt_names;
+    other.distinguished_name.push(DnType::CommonName, "other.example.com");
+    let all = in_folder(&other, rsa(), LAB);
+    assert_found_in(&all, Error, Some("TDR-7"), "carries other.example.com, and trunk `teams`", "certificate");
+    assert_found_in(&all, Error, Some("GEN-22"), "trunk `genesys` knows us as sbc1.example.com", "certificate");
+
+    let mut wildcard = leaf();
+    wildcard.subject_alt_names = CertificateParams::new(vec!["*.example.com".to_owned()]).unwrap().subject_alt_names;
+    assert_eq!(lines(&in_folder(&wildcard, rsa(), LAB)), "", "TDR-8");
+
+    let mut server_only = leaf();
+    server_only.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    assert_found_in(
+        &in_folder(&server_only, rsa(), LAB),
+        Warning,
+        Some("TDR-10"),
+        "lacks client authentication",
+        "certificate",
+    );
+    let mut client_only = leaf();
+    client_only.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    assert_found_in(
+        &in_folder(&client_only, rsa(), LAB),
+        Error,
+        Some("TDR-10"),
+        "may not be used by a server",
+        "certificate",
+    );
+
+    let mut expired = leaf();
+    (expired.not_before, expired.not_after) = (rcgen::date_time_ymd(2020, 1, 1), rcgen::date_time_ymd(2021, 1, 1));
+    assert_found_in(&in_folder(&expired, rsa(), LAB), Error, Some("TDR-15"), "days ago", "certificate");
+    let mut early = leaf();
+    early.not_before = rcgen::date_time_ymd(4000, 1, 1);
+    assert_found_in(&in_folder(&early, rsa(), LAB), Error, Some("TDR-15"), "not valid yet", "certificate");
+}
+
+#[test]
+fn an_expiry_is_announced_a_month_ahead_tdr_15() {
+    let mut params = leaf();
+    params.not_after = rcgen::date_time_ymd(2040, 3, 1);
+    let folder = folder_with(&params, rsa());
+    let source = |text: &str| Source { path: folder.path().join("tandem.toml"), text: text.to_owned() };
+    let at = |now: u64| settle(source(LAB), now).map_or_else(|findings| findings, |loaded| loaded.warnings);
+    let end: u64 = 2_214_172_800; // 2040-03-01
+    assert_eq!(lines(&at(end - 40 * 86_400)), "");
+    assert_found_in(&at(end - 10 * 86_400), Severity::Warning, Some("TDR-15"), "expires in 10 days", "certificate");
+}
+
+#[test]
+fn files_of_identities_have_to_be_there_whole_and_private() {
+    use Severity::{Error, Warning};
+    let folder = folder_with(&leaf(), rsa());
+    let all = |folder: &TempDir, text: &str| {
+        loaded_in(folder, text).map_or_else(|findings| findings, |loaded| loaded.warnings)
+    };
+    assert_found_in(&all(&folder, &changed("\"sbc.pem\"", "\"none.pem\"")), Error, None, "none.pem", "certificate");
+    assert_found_in(&all(&folder, &changed("\"sbc.key\"", "\"sbc.pem\"")), Error, None, "no private key", "key");
+    assert_found_in(&all(&folder, &changed("\"ca.pem\"", "\"none.pem\"")), Error, Some("TDR-11"), "none.pem", "trust");
+    let system = all(&folder, &changed("trust = \"ca.pem\"\n", ""));
+    assert!(system.iter().any(|finding| matches!(finding.rule, Some("TDR-9" | "TDR-11"))), "{}", lines(&system));
+    write(&folder, "other.key", &KeyPair::generate().unwrap().serialize_pem());
+    assert_found_in(&all(&folder, &changed("\"sbc.key\"", "\"other.key\"")), Error, None, "does not belong", "key");
+    let chain = fs::read_to_string(folder.path().join("sbc.pem")).unwrap();
+    write(&folder, "twice.pem", &format!("{chain}{chain}"));
+    assert_found_in(
+        &all(&folder, &changed("\"sbc.pem\"", "\"twice.pem\"")),
+        Warning,
+        Some("TDR-6"),
+        "not signed by the next",
+        "certificate",
+    );
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(folder.path().join("sbc.key"), fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    assert_found_in(&all(&folder, LAB), Warning, None, "everybody on this machine", "key");
+    assert_found(
+        &format!("{LAB}\n[tls.spare]\ncertificate = \"sbc.pem\"\nkey = \"sbc.key\"\n"),
+        Warning,
+        None,
+        "no trunk uses",
+        "[tls.spare]",
+    );
+    assert_error(&changed("tls = \"public\"", "tls = \"publik\""), "did you mean `public`?", "tls =");
+    assert_error(&changed("key = \"sbc.key\"", ""), "tls.public.key is missing", "[tls.public]");
+}
+
+#[test]
+fn numbers_that_both_platforms_own_are_reported_gen_90() {
+    let folder = folder_with(&leaf(), rsa());
+    write(&folder, "users.csv", "number,user\n+496912345000,alice\n+496955501007,bob\n");
+    let text = with("directory", "file = \"users.csv\"");
+    let settings = loaded_in(&folder, &text).unwrap().settings;
+    let read = directory_file::of_settings(&settings).unwrap();
+    assert_eq!((read.directory.len(), read.findings[0].rule), (2, Some("GEN-90")));
+}
+
+#[test]
+fn no_text_panics() {
+    use proptest::prelude::*;
+    let folder = TempDir::new().unwrap();
+    let words = "\\PC{0,80}|(\\[?\\[?(edge|trunk|trunk.x|tls|tls.y|route|hosts|limits)\\]?\\]?\n|(fqdn|kind|listen|hosts|to|number|tls|sources|limits) = (\"[a-z*+0-9.:/]{0,12}\"|[0-9]{1,3}|\\[\\]|\\{\\}|true)\n){0,12}";
+    proptest!(ProptestConfig::with_cases(300), |(text in words)| {
+        let source = Source { path: folder.path().join("t.toml"), text };
+        for finding in settle(source, 0).map_or_else(|findings| findings, |loaded| loaded.warnings) {
+            finding.render(false);
+        }
+    });
+}
