@@ -95,6 +95,8 @@ impl Platform {
             their_contact: String::new(),
             their_tags: Vec::new(),
             refuse: None,
+            offering: false,
+            refused: 0,
             events,
             ids,
         });
@@ -163,6 +165,8 @@ impl Platform {
             their_contact: String::new(),
             their_tags: Vec::new(),
             refuse: None,
+            offering: false,
+            refused: 0,
             events,
             ids: ids.clone(),
         });
@@ -328,8 +332,17 @@ impl Call {
     ///
     /// When the final response is another, or none comes.
     pub async fn refused(&mut self, status: u16) -> Result<Plain, Unmet> {
-        let response = self.response("INVITE", |response| response.status() >= 200).await?;
+        let response = self.outcome().await?;
         self.is(response, status)
+    }
+
+    /// Waits for the final response to the INVITE, whatever it is. The ACK is sent by itself.
+    ///
+    /// # Errors
+    ///
+    /// When none comes.
+    pub async fn outcome(&mut self) -> Result<Plain, Unmet> {
+        self.response("INVITE", |response| response.status() >= 200).await
     }
 
     /// Cancels the INVITE; the 487 is for [`refused`](Self::refused).
@@ -354,18 +367,63 @@ impl Call {
 
     // ── As either ──────────────────────────────────────────────────────────
 
-    /// Sends a re-INVITE on a new connection from another address and returns the 2xx.
+    /// Sends a re-INVITE on a new connection from another address, with an offer or without, and returns
+    /// the 2xx once its ACK has left.
     ///
     /// # Errors
     ///
     /// When the final response is no 2xx, or none comes.
     pub async fn re_invite(&mut self, flow: Option<Flow>) -> Result<Plain, Unmet> {
-        let offer = flow.map(|flow| self.leg(|leg| leg.media.offer(flow)));
-        self.leg(|leg| leg.offered = offer.clone());
-        let response = self.send("INVITE", offer.as_deref(), &[]).await?;
+        let response = self.offer("INVITE", flow).await?;
         let response = self.is(response, 200)?;
         self.wait("ACK to send", |happened| matches!(happened, Happened::Acknowledged(_))).await?;
         Ok(response)
+    }
+
+    /// Sends a re-INVITE and returns its final response, 491 included.
+    ///
+    /// # Errors
+    ///
+    /// When no final response comes.
+    pub async fn try_re_invite(&mut self, flow: Flow) -> Result<Plain, Unmet> {
+        self.offer("INVITE", Some(flow)).await
+    }
+
+    /// Sends a re-INVITE; after a 491 again, when the time of RFC 3261 §14.1 has passed.
+    ///
+    /// # Errors
+    ///
+    /// When it is refused otherwise, or five times by 491.
+    pub async fn re_invite_until_taken(&mut self, flow: Flow) -> Result<(), Unmet> {
+        for _ in 0..5 {
+            let response = self.offer("INVITE", Some(flow)).await?;
+            if response.status() != 491 {
+                return self.is(response, 200).map(drop);
+            }
+            // The owner of the Call-ID waits longer, so that the next attempts do not meet.
+            let owner = self.leg(|leg| leg.ids.call_id == leg.call_id());
+            tokio::time::sleep(Duration::from_millis(if owner { 2100 } else { 1000 })).await;
+        }
+        Err(Unmet(format!("{}: 491 again and again", self.who())))
+    }
+
+    /// Sends UPDATE with an offer and returns the 2xx (RFC 3311).
+    ///
+    /// # Errors
+    ///
+    /// When the final response is no 2xx, or none comes.
+    pub async fn update(&mut self, flow: Flow) -> Result<Plain, Unmet> {
+        let response = self.offer("UPDATE", Some(flow)).await?;
+        self.is(response, 200)
+    }
+
+    async fn offer(&mut self, method: &str, flow: Option<Flow>) -> Result<Plain, Unmet> {
+        let offer = flow.map(|flow| self.leg(|leg| leg.media.offer(flow)));
+        self.leg(|leg| leg.offered = offer.clone());
+        self.leg(|leg| leg.offering = true);
+        let response = self.send(method, offer.as_deref(), &[]).await;
+        self.leg(|leg| leg.offering = false);
+        response
     }
 
     /// Sends OPTIONS within the dialog.
@@ -422,8 +480,10 @@ impl Call {
             leg.cseq += 1;
             let cseq = leg.cseq;
             let mut text = self.inner.within(leg, method, cseq, connection.local, &branch);
-            if method == "INVITE" {
+            if matches!(method, "INVITE" | "UPDATE" | "REFER" | "SUBSCRIBE") {
                 text.line("Contact", &format!("<{}>", leg.ids.contact));
+            }
+            if method == "INVITE" {
                 self.inner.side.manners(&mut text, true);
             }
             text.lines(lines.iter().copied());
@@ -431,6 +491,24 @@ impl Call {
         };
         self.inner.begin(&connection, octets);
         self.response(method, |response| response.status() >= 200).await
+    }
+
+    /// Sends a request whose To tag is not the SBC's and returns the final response (TDR-85).
+    ///
+    /// # Errors
+    ///
+    /// When no final response comes.
+    pub async fn send_astray(&mut self, method: &str) -> Result<Plain, Unmet> {
+        let right = self.leg(|leg| {
+            let wrong = format!("{}x", leg.remote);
+            std::mem::replace(&mut leg.remote, wrong)
+        });
+        let response = self.send(method, None, &[]).await;
+        self.leg(|leg| {
+            leg.remote = right;
+            leg.ended = false;
+        });
+        response
     }
 
     /// Waits for a request of the SBC with this method; others stay for later.

@@ -185,6 +185,6 @@ mod tests {
         let mut media = Media::genesys(1, true);
         let first = media.offer(Flow::SendRecv);
         assert_eq!(first, media.offer(Flow::SendRecv));
-        assert_eq!(description::successor(&first, &media.offer(Flow::Inactive), true), vec![]);
+        assert_eq!(description::successor(&first, &media.offer(Flow::Inactive), true, 0), vec![]);
     }
 }

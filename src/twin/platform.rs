@@ -104,6 +104,8 @@ pub(crate) struct State {
     pub(crate) servers: HashMap<(String, String), u16>,
     /// When OPTIONS for a host came last (TDR-32).
     pub(crate) options: HashMap<String, Instant>,
+    /// No Record-Route; Contact names the route host instead (TDR-84).
+    bare: bool,
     /// The status of the answer to OPTIONS; 0 for 200.
     pub(crate) options_status: u16,
     trace: Vec<Traced>,
@@ -157,6 +159,10 @@ pub(crate) struct Leg {
     pub(crate) their_tags: Vec<String>,
     /// Status for the next request of the SBC instead of 200.
     pub(crate) refuse: Option<u16>,
+    /// A re-INVITE or UPDATE of the platform waits for its final response.
+    pub(crate) offering: bool,
+    /// Offers of the SBC that were refused since its last description that counted.
+    pub(crate) refused: u64,
     pub(crate) events: mpsc::Sender<Happened>,
 }
 
@@ -229,6 +235,11 @@ impl Platform {
     /// Answers OPTIONS with this status from now on; 200 is the usual one (TDR-35, 39; GEN-84).
     pub fn answer_options(&self, status: u16) {
         self.0.state().options_status = status;
+    }
+
+    /// From now on without Record-Route, or with it again (TDR-84). For the hub.
+    pub fn omit_record_route(&self, omit: bool) {
+        self.0.state().bare = omit;
     }
 
     /// Takes back breaches of `rule`: the scenario provokes them to see the refusal cross.
@@ -368,7 +379,8 @@ impl Inner {
         let (seed, number) = self.count();
         let at = self.listeners.get(1).unwrap_or(&self.listeners[0]);
         let instance = self.listeners.get(2).unwrap_or(at);
-        self.side.ids(seed, number, *at, *instance, user)
+        let ids = self.side.ids(seed, number, *at, *instance, user);
+        if self.state().bare { ids.bare(*at) } else { ids }
     }
 
     /// The platform's port.

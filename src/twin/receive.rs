@@ -140,6 +140,8 @@ impl Inner {
             their_contact: plain.first("Contact").to_owned(),
             their_tags: Vec::new(),
             refuse: None,
+            offering: false,
+            refused: 0,
             events,
             invite: plain,
             ids,
@@ -243,13 +245,16 @@ impl Inner {
         let mut status = 200;
         if refused.is_none() {
             leg.dialog.last_cseq = Some(plain.cseq());
-            status = leg.refuse.take().unwrap_or(200);
+            // Two re-INVITEs that meet are both refused (RFC 3261 §14.1).
+            let met = plain.method() == "INVITE" && leg.offering;
+            status = leg.refuse.take().unwrap_or(if met { 491 } else { 200 });
             match plain.method() {
                 "INVITE" if status == 200 => {
                     (leg.their_invite, leg.acked) = (Some(plain.cseq()), false);
                     leg.retarget(&plain);
                     if let (Some(before), Some(after)) = (&leg.their_last, plain.sdp()) {
-                        breaches.extend(description::successor(before, after, self.side.is_hub()));
+                        let refused = std::mem::take(&mut leg.refused);
+                        breaches.extend(description::successor(before, after, self.side.is_hub(), refused));
                     }
                     sdp = match plain.sdp() {
                         Some(offer) => leg.media.answer(offer),
@@ -261,7 +266,10 @@ impl Inner {
                     }
                     status = if sdp.is_some() { 200 } else { 488 };
                 }
-                "INVITE" => leg.their_invite = Some(plain.cseq()),
+                "INVITE" => {
+                    leg.their_invite = Some(plain.cseq());
+                    leg.refused += 1;
+                }
                 "BYE" => leg.ended = true,
                 _ => {}
             }
@@ -353,10 +361,13 @@ impl Inner {
         if request.method() == "BYE" && status >= 200 {
             leg.ended = true;
         }
-        if request.method() != "INVITE" || status == 100 {
+        if !matches!(request.method(), "INVITE" | "UPDATE") || status == 100 {
             return breaches;
         }
         let initial = request.tag("To").is_empty();
+        if status >= 200 {
+            leg.offering = false;
+        }
         if initial && status < 300 {
             let tag = plain.tag("To").to_owned();
             if !leg.their_tags.contains(&tag) {
@@ -391,7 +402,8 @@ impl Inner {
                         breaches.push(Breach { rule: "TDR-81", text, status: None });
                     }
                 } else if let Some(before) = &leg.their_last {
-                    breaches.extend(description::successor(before, sdp, self.side.is_hub()));
+                    breaches.extend(description::successor(before, sdp, self.side.is_hub(), leg.refused));
+                    leg.refused = 0;
                 }
                 leg.their_last = Some(sdp.to_owned());
             }

@@ -37,6 +37,16 @@ pub(crate) struct Ids {
     pub(crate) record_routes: Vec<String>,
 }
 
+impl Ids {
+    /// The same without Record-Route: Contact leads where that did.
+    pub(crate) fn bare(mut self, at: SocketAddr) -> Self {
+        let instead = format!("{HUB_ROUTE}:{};transport=tls", at.port());
+        self.contact = self.contact.replace(&format!("{HUB_CONTACT}:443"), &instead);
+        self.record_routes.clear();
+        self
+    }
+}
+
 /// A call to place.
 #[derive(Clone, Debug)]
 pub struct Placed {

@@ -185,8 +185,8 @@ pub fn answer(offer: &str, answer: &str) -> Vec<Breach> {
 }
 
 /// A later description of a leg against the one before (RFC 3264 §8); toward the hub media stays where
-/// it is as well (TDR-88).
-pub fn successor(before: &str, after: &str, hub: bool) -> Vec<Breach> {
+/// it is as well (TDR-88). `refused` offers in between may have used up a version each.
+pub fn successor(before: &str, after: &str, hub: bool, refused: u64) -> Vec<Breach> {
     let mut found = Findings::default();
     let (Ok(old), Ok(new)) = (lines(before), lines(after)) else { return found.0 };
     let [_, id, version, ..] = old.origin[..] else { return found.0 };
@@ -194,7 +194,7 @@ pub fn successor(before: &str, after: &str, hub: bool) -> Vec<Breach> {
     let number = |text: &str| text.parse::<u64>().unwrap_or(0);
     found.note(id == new_id, "RFC 3264 §8", || format!("o= session id {new_id} after {id}"));
     let step = number(new_version).checked_sub(number(version));
-    found.note(matches!(step, Some(0 | 1)), "RFC 3264 §8", || format!("o= version {new_version} after {version}"));
+    found.note(step.is_some_and(|step| step <= 1 + refused), "RFC 3264 §8", || format!("o= version {new_version} after {version}"));
     found.note(step != Some(0) || before == after, "RFC 3264 §8", || "changed with the same o= version".into());
     found.note(new.media.len() >= old.media.len(), "RFC 3264 §8", || "fewer media than before".into());
     if hub {
@@ -263,12 +263,13 @@ mod tests {
     #[test]
     fn a_later_description_counts_its_version_and_stays_where_it_is() {
         let next = changed("7 1 IN", "7 2 IN");
-        assert_eq!(successor(OFFER, OFFER, true), vec![]);
-        assert_eq!(successor(OFFER, &next.replace("sendrecv", "inactive"), true), vec![]);
-        assert_eq!(rules(&successor(OFFER, &changed("sendrecv", "inactive"), true)), ["RFC 3264 §8"]);
-        assert_eq!(rules(&successor(&next, OFFER, true)), ["RFC 3264 §8"]);
-        assert_eq!(rules(&successor(OFFER, &next.replace("- 7", "- 8"), true)), ["RFC 3264 §8"]);
-        assert_eq!(rules(&successor(OFFER, &next.replace("20500", "20600"), true)), ["TDR-88"]);
-        assert_eq!(successor(OFFER, &next.replace("20500", "20600"), false), vec![]);
+        assert_eq!(successor(OFFER, OFFER, true, 0), vec![]);
+        assert_eq!(successor(OFFER, &next.replace("sendrecv", "inactive"), true, 0), vec![]);
+        assert_eq!(rules(&successor(OFFER, &changed("sendrecv", "inactive"), true, 0)), ["RFC 3264 §8"]);
+        assert_eq!(rules(&successor(&next, OFFER, true, 0)), ["RFC 3264 §8"]);
+        assert_eq!(rules(&successor(OFFER, &next.replace("- 7", "- 8"), true, 0)), ["RFC 3264 §8"]);
+        assert_eq!(rules(&successor(OFFER, &next.replace("20500", "20600"), true, 0)), ["TDR-88"]);
+        assert_eq!(successor(OFFER, &next.replace("20500", "20600"), false, 0), vec![]);
+        assert_eq!(successor(OFFER, &changed("7 1 IN", "7 3 IN"), true, 1), vec![]);
     }
 }

@@ -78,8 +78,11 @@ pub fn response(trunk: &Trunk, plain: &Plain) -> Vec<Breach> {
     if method == "INVITE" && (101..300).contains(&status) {
         contact(trunk, plain, &mut found);
     }
-    let required = plain.list("Require").into_iter().find(|tag| !tag.eq_ignore_ascii_case("timer")).map(str::to_owned);
-    found.note(required.is_none(), "GEN-43", || format!("Require: {}", required.unwrap_or_default()));
+    // To the hub no Require goes, whatever the RFC (TDR-57).
+    let refreshes = (200..300).contains(&status) && plain.first("Session-Expires").contains("refresher=uac");
+    found.note(!refreshes || plain.has_token("Require", "timer"), "RFC 4028 §9", || {
+        format!("{status} makes us the refresher without Require: timer")
+    });
     if status >= 300 {
         // These make Genesys try the next proxy although the called party has decided (GEN-80).
         let cause = plain.list("Reason").into_iter().find(|reason| {
@@ -260,6 +263,13 @@ pub(crate) mod tests {
         assert_eq!(request(&dnis, &with(INVITE, uri, "sip:acme-sbc@byoc.mypurecloud.de SIP")), vec![]);
         let behind = "sip:+496955501000@byoc.mypurecloud.de;tgrp=acme-sbc SIP";
         assert_eq!(rules(&request(&tgrp, &with(INVITE, uri, behind))), ["GEN-12", "GEN-14", "GEN-14"]);
+    }
+
+    #[test]
+    fn whoever_is_made_the_refresher_is_told_so() {
+        const OK: &str = "SIP/2.0 200 OK\r\nCSeq: 1 OPTIONS\r\nSession-Expires: 1800;refresher=uac\r\nX: y\r\n\r\n";
+        assert_eq!(rules(&response(&trunk(), &with(OK, "X: y", "X: y"))), ["RFC 4028 §9"]);
+        assert_eq!(response(&trunk(), &with(OK, "X: y", "Require: timer")), vec![]);
     }
 
     #[test]
