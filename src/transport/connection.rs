@@ -48,6 +48,8 @@ struct Connection<'a, S> {
     unflushed: bool,
     malformed: u32,
     /// When octets last came or a message last left; keep-alives of ours do not count.
+    heard: Instant,
+    /// When a message last came or left.
     used: Instant,
     pinged: Instant,
     /// The end, whatever happens.
@@ -71,6 +73,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         reading: true,
         unflushed: false,
         malformed: 0,
+        heard: now,
         used: now,
         pinged: now,
         deadline: None,
@@ -162,6 +165,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             let completed = self.flow.queue.advance(written);
             if completed > 0 {
                 self.used = Instant::now();
+                self.heard = self.used;
                 (0..completed).for_each(|_| self.shared.counters.messages_out.add());
             }
         }
@@ -174,7 +178,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
 
     /// Hands on every whole message that was read.
     async fn take_frames(&mut self) -> Result<(), String> {
-        self.used = Instant::now();
+        self.heard = Instant::now();
         loop {
             match self.framer.next(&mut self.buffer) {
                 Ok(Some(Frame::Message(octets))) => self.take_message(octets).await?,
@@ -192,6 +196,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     }
 
     async fn take_message(&mut self, octets: Bytes) -> Result<(), String> {
+        self.used = self.heard;
         match Message::parse(octets) {
             Ok(message) => {
                 self.malformed = 0;
@@ -260,7 +265,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
 
     /// When something falls due next, and what is due now: two readings of the same deadlines.
     fn idle_at(&self) -> Instant {
-        self.used + self.shared.state.load().connections.idle_timeout
+        self.heard + self.shared.state.load().connections.idle_timeout
     }
 
     fn ping_at(&self) -> Option<Instant> {

@@ -5,6 +5,7 @@ use super::listen::{Accepted, tune};
 use super::names_of;
 use super::resolver::written_port;
 use super::tls::names_fit;
+use super::verify::is_wrong_name;
 use crate::flow::{Hop, Peer, Transport};
 use rustls::pki_types::ServerName;
 use rustls::server::Acceptor;
@@ -57,7 +58,7 @@ async fn secure(shared: &Rc<Shared>, stream: TcpStream, mut peer: Peer) -> Resul
     let state = shared.state.load_full();
     let chosen = state.tls.choose(&state.snapshot, &peer.trunks, sni.as_deref());
     let (tls, mut trunks) = chosen.ok_or("no trunk of this source has TLS")?;
-    let stream = start.into_stream(tls.server.clone()).await.map_err(|error| error.to_string())?;
+    let stream = start.into_stream(tls.server.clone()).await.map_err(|error| told(shared, &error))?;
     let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
     peer.names = certificates.first().map(names_of).unwrap_or_default();
     // Also for a resumed session, whose certificate was checked under the names of another day.
@@ -145,7 +146,7 @@ async fn connect(shared: &Rc<Shared>, hop: &Hop, address: SocketAddr) -> Result<
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             shared.counters.handshake_failures.add();
-            return Err(format!("TLS: {error}"));
+            return Err(format!("TLS: {}", told(shared, &error)));
         }
         Err(_) => {
             shared.counters.handshake_timeouts.add();
@@ -157,4 +158,12 @@ async fn connect(shared: &Rc<Shared>, hop: &Hop, address: SocketAddr) -> Result<
     let names = certificates.first().map(names_of).unwrap_or_default();
     let link = link(names, Some((hop.trunk, tls.generation)));
     Ok((Stream::Secure(Box::new(stream)), link))
+}
+
+/// The error in words; one over names is counted.
+fn told(shared: &Shared, error: &std::io::Error) -> String {
+    if is_wrong_name(error) {
+        shared.counters.wrong_names.add();
+    }
+    error.to_string()
 }

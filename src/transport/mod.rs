@@ -68,6 +68,7 @@ pub type SharedState = Arc<ArcSwap<TransportState>>;
 
 /// What comes from the sockets to the worker.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all arrivals are messages")]
 pub enum Arrival {
     /// A message.
     Message {

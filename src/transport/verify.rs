@@ -13,12 +13,42 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore, SignatureScheme,
+};
+use std::io;
 use std::sync::Arc;
 
 /// Whether one of `names` is one of `expected`, where either may begin with `*.` for one label.
 fn any_expected(expected: &[Arc<str>], names: &[String]) -> bool {
     names.iter().any(|name| expected.iter().any(|expected| name_matches(expected, name)))
+}
+
+/// A certificate that is good but carries other names than those expected; both are told, because the
+/// operator has to choose between them (GEN-33).
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("certificate is for {presented:?}, expected is one of {expected:?}")]
+struct WrongNames {
+    presented: Vec<String>,
+    expected: Vec<Arc<str>>,
+}
+
+impl WrongNames {
+    fn error(expected: &[Arc<str>], presented: Vec<String>) -> Error {
+        let wrong = Self { presented, expected: expected.to_vec() };
+        Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(wrong))))
+    }
+}
+
+/// Whether a handshake failed over the names of the certificate and nothing else.
+pub(super) fn is_wrong_name(error: &io::Error) -> bool {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        Some(Error::InvalidCertificate(CertificateError::Other(OtherError(inner)))) => inner.is::<WrongNames>(),
+        Some(Error::InvalidCertificate(error)) => {
+            matches!(error, CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. })
+        }
+        _ => false,
+    }
 }
 
 /// Judges the certificate of a TLS client: a trusted chain, either purpose, an expected name.
@@ -72,10 +102,12 @@ impl ClientCertVerifier for ClientJudge {
             )?,
             Err(error) => return Err(error),
         }
-        if !self.expected.is_empty() && !any_expected(&self.expected, &names_of(end_entity)) {
-            return Err(Error::InvalidCertificate(CertificateError::NotValidForName));
+        let names = names_of(end_entity);
+        if self.expected.is_empty() || any_expected(&self.expected, &names) {
+            Ok(ClientCertVerified::assertion())
+        } else {
+            Err(WrongNames::error(&self.expected, names))
         }
-        Ok(ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -128,11 +160,16 @@ impl ServerCertVerifier for ServerJudge {
             now,
             self.provider.signature_verification_algorithms.all,
         )?;
-        match verify_server_name(&certificate, server_name) {
-            Ok(()) => Ok(ServerCertVerified::assertion()),
-            // The platforms promise names of their own, not the name that was dialled (TDR-13, GEN-33).
-            Err(_) if any_expected(&self.expected, &names_of(end_entity)) => Ok(ServerCertVerified::assertion()),
-            Err(error) => Err(error),
+        let dialled = verify_server_name(&certificate, server_name);
+        if dialled.is_ok() || self.expected.is_empty() {
+            return dialled.map(|()| ServerCertVerified::assertion());
+        }
+        // The platforms promise names of their own, not the name that was dialled (TDR-13, GEN-33).
+        let names = names_of(end_entity);
+        if any_expected(&self.expected, &names) {
+            Ok(ServerCertVerified::assertion())
+        } else {
+            Err(WrongNames::error(&self.expected, names))
         }
     }
 

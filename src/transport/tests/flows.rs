@@ -109,6 +109,19 @@ fn connections_beyond_the_bound_are_refused() {
 }
 
 #[test]
+fn what_the_control_runtime_runs_may_move_between_threads() {
+    fn send<T: Send>(_: &T) {}
+    run(async {
+        let site = Site::tcp().start();
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let settings = ListenerSettings { id: ListenerId(1), transport: Transport::Tcp, bind: any, advertise: None };
+        send(&accept_loop(bind(&settings).unwrap(), site.state.clone(), site.counters.clone(), |_| {}));
+        send(&site.resolver.clone().run(site.state.clone(), |_| {}));
+        send(&site.resolver.resolve(Transport::Tcp, HUB, None));
+    });
+}
+
+#[test]
 fn flows_of_other_workers_are_not_ours() {
     run(async {
         let site = Site::tcp().start();

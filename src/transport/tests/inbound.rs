@@ -51,8 +51,9 @@ fn tdr_12_a_client_certificate_for_clients_only_is_accepted() {
 
 #[test]
 fn tdr_13_a_client_certificate_without_the_hubs_name_is_refused() {
-    let (error, _) = refused(Site::teams(), |site| site.client(Some(Leaf::named(&["sip.evil.example.net"]))));
+    let (error, counters) = refused(Site::teams(), |site| site.client(Some(Leaf::named(&["sip.evil.example.net"]))));
     assert!(error.to_lowercase().contains("certificate"), "{error}");
+    assert_eq!(counters.wrong_names.count(), 1);
 }
 
 #[test]

@@ -34,6 +34,10 @@ fn gen_33_a_platforms_own_name_needs_to_be_expected() {
     let site =
         Site::new().with(Transport::Tls, false, |trunk, _| trunk.expected_names = vec!["voice.example.com".into()]);
     dialled(site, HUB, voice).unwrap();
+    let site =
+        Site::new().with(Transport::Tls, false, |trunk, _| trunk.expected_names = vec!["other.example.com".into()]);
+    let error = dialled(site, HUB, voice).unwrap_err();
+    assert!(error.contains("other.example.com") && error.contains("voice.example.com"), "{error}");
 }
 
 #[test]
