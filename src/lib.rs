@@ -6,7 +6,7 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | shell | `cli`, `twin`, `process`, `worker`, `http`, `config`, `transport` |
+//! | shell | `cli`, `twin`, `process`, `worker`, `http`, `config`, `journal`, `transport` |
 //! | core | [`edge`], [`call`], [`normalize`], [`routing`], [`snapshot`], [`directory`], [`transaction`] |
 //! | vocabulary | [`io`], [`event`], [`trunk`], [`number`], [`identifier`], [`timer`], [`flow`], [`pii`], [`sip`] |
 //!
@@ -38,6 +38,8 @@ pub mod transaction;
 pub mod cli;
 #[cfg(feature = "shell")]
 pub mod config;
+#[cfg(feature = "shell")]
+pub mod journal;
 #[cfg(feature = "shell")]
 pub mod settings;
 #[cfg(feature = "shell")]
