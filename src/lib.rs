@@ -46,3 +46,5 @@ pub mod settings;
 pub mod transport;
 #[cfg(feature = "shell")]
 pub mod twin;
+#[cfg(feature = "shell")]
+pub mod worker;
