@@ -39,6 +39,8 @@ pub mod cli;
 #[cfg(feature = "shell")]
 pub mod config;
 #[cfg(feature = "shell")]
+pub mod http;
+#[cfg(feature = "shell")]
 pub mod journal;
 #[cfg(feature = "shell")]
 pub mod settings;
