@@ -43,6 +43,8 @@ pub mod http;
 #[cfg(feature = "shell")]
 pub mod journal;
 #[cfg(feature = "shell")]
+pub mod process;
+#[cfg(feature = "shell")]
 pub mod settings;
 #[cfg(feature = "shell")]
 pub mod transport;
