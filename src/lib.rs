@@ -6,7 +6,7 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | shell | `cli`, `twin`, `process`, `worker`, `http`, `config`, `transport` |
+//! | shell | `cli`, `twin`, `process`, `worker`, `http`, `config`, `journal`, `transport` |
 //! | core | [`edge`], [`call`], [`normalize`], [`routing`], [`snapshot`], [`directory`], [`transaction`] |
 //! | vocabulary | [`io`], [`event`], [`trunk`], [`number`], [`identifier`], [`timer`], [`flow`], [`pii`], [`sip`] |
 //!
@@ -39,8 +39,16 @@ pub mod cli;
 #[cfg(feature = "shell")]
 pub mod config;
 #[cfg(feature = "shell")]
+pub mod http;
+#[cfg(feature = "shell")]
+pub mod journal;
+#[cfg(feature = "shell")]
+pub mod process;
+#[cfg(feature = "shell")]
 pub mod settings;
 #[cfg(feature = "shell")]
 pub mod transport;
 #[cfg(feature = "shell")]
 pub mod twin;
+#[cfg(feature = "shell")]
+pub mod worker;

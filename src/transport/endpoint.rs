@@ -153,6 +153,11 @@ impl Endpoint {
         }))
     }
 
+    /// Names flows from `n` on: a worker that is started anew must not name one like an earlier one.
+    pub fn count_flows_from(&self, n: u64) {
+        self.0.next.set(n);
+    }
+
     /// Takes a connection that the acceptor dealt to this worker.
     pub fn adopt(&self, accepted: Accepted) {
         let shared = self.0.clone();

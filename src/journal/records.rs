@@ -1,0 +1,243 @@
+//! Call records: one JSON line a call, written by a thread of their own.
+//!
+//! Records are personal data: the file is made with mode 0600, and numbers stand in it as the
+//! configuration says. The queue is bounded and writing never blocks a call: what does not fit, or
+//! cannot be written because the disk is full, is lost, counted and alarmed. A line that was written
+//! in part is taken back, so that the file stays JSON Lines.
+
+use crate::event::{Alarm, CallRecord, Severity};
+use crate::pii::Pii;
+use crate::settings::{RecordNumbers, RecordSettings};
+use std::fs::{File, OpenOptions};
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+/// The most records that wait to be written: half a minute at 500 calls a second.
+const QUEUE: usize = 16 * 1024;
+
+enum Job {
+    Write(Box<CallRecord>),
+    Reopen,
+    Close,
+}
+
+/// The writer's near end.
+#[derive(Debug)]
+pub struct Records {
+    queue: SyncSender<Job>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Records {
+    /// Opens the file for appending and starts the writer. `report` hears when writing begins to fail
+    /// (with the error) and when it works again (`None`); it must not block for long.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be opened, or the thread not be started.
+    pub fn open(settings: &RecordSettings, report: impl Fn(Option<&io::Error>) + Send + 'static) -> io::Result<Self> {
+        let (queue, jobs) = sync_channel(QUEUE);
+        let path = settings.path.clone();
+        let output = Output { file: Some(open(&path)?), path, length: 0 };
+        let pseudonyms = (settings.numbers == RecordNumbers::Pseudonym).then(Pseudonyms::default);
+        let thread = std::thread::Builder::new()
+            .name("tandem-records".into())
+            .spawn(move || write_all(&jobs, output, pseudonyms.as_ref(), report))?;
+        Ok(Self { queue, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Queues one record; `false` when the queue is full.
+    pub fn write(&self, record: CallRecord) -> bool {
+        self.queue.try_send(Job::Write(Box::new(record))).is_ok()
+    }
+
+    /// Has the file opened anew.
+    pub fn reopen(&self) {
+        // A full queue means that writing fails already, and then every record tries to open anew.
+        let _ = self.queue.try_send(Job::Reopen);
+    }
+
+    /// Writes what is queued and ends the writer.
+    pub fn close(&self) {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread
+            && self.queue.send(Job::Close).is_ok()
+        {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The alarm of the writer: raised with the trouble, cleared without.
+pub(super) fn alarm(trouble: Option<&io::Error>) -> Alarm {
+    let text =
+        trouble.map_or("call records are written again".into(), |error| format!("call records are lost: {error}"));
+    Alarm {
+        key: "records".into(),
+        severity: Severity::Critical,
+        raised: trouble.is_some(),
+        text,
+        remedy: "make room or repair the path in [records]; calls go on meanwhile",
+    }
+}
+
+struct Output {
+    path: PathBuf,
+    file: Option<File>,
+    /// Octets of whole lines in the file, once known.
+    length: u64,
+}
+
+impl Output {
+    /// Appends one line, or nothing.
+    fn append(&mut self, line: &[u8]) -> io::Result<()> {
+        let mut file = match self.file.take() {
+            Some(file) => file,
+            None => open(&self.path)?,
+        };
+        self.length = file.metadata()?.len();
+        let written = file.write_all(line);
+        if written.is_err() {
+            // Half a line would break the next one too. A pipe or a device cannot be cut: so be it.
+            let _ = file.set_len(self.length);
+        } else {
+            self.file = Some(file);
+        }
+        written
+    }
+}
+
+fn open(path: &PathBuf) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+}
+
+fn write_all(
+    jobs: &Receiver<Job>,
+    mut output: Output,
+    pseudonyms: Option<&Pseudonyms>,
+    report: impl Fn(Option<&io::Error>),
+) {
+    let mut failing = false;
+    while let Ok(job) = jobs.recv() {
+        let record = match job {
+            Job::Write(record) => record,
+            Job::Reopen => {
+                output.file = None;
+                continue;
+            }
+            Job::Close => return,
+        };
+        let record = pseudonyms.map_or(*record.clone(), |pseudonyms| pseudonyms.hide(*record));
+        let Ok(mut line) = serde_json::to_vec(&record) else { continue };
+        line.push(b'\n');
+        match output.append(&line) {
+            Err(error) => {
+                failing = true;
+                report(Some(&error));
+            }
+            Ok(()) if std::mem::take(&mut failing) => report(None),
+            Ok(()) => {}
+        }
+    }
+}
+
+/// Keyed hashes in place of numbers and names: equal for equal values within this process, and not
+/// to be computed from outside, though the space of numbers is small.
+#[derive(Default)]
+struct Pseudonyms {
+    keys: [RandomState; 2],
+}
+
+impl Pseudonyms {
+    fn hide(&self, mut record: CallRecord) -> CallRecord {
+        for value in [&mut record.caller, &mut record.callee, &mut record.user] {
+            if !value.reveal().is_empty() {
+                let [high, low] = self.keys.each_ref().map(|key| key.hash_one(value.reveal()));
+                *value = Pii::new(format!("~{high:016x}{low:016x}"));
+            }
+        }
+        record
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+    use std::sync::Arc;
+
+    fn record(callee: &str) -> CallRecord {
+        CallRecord { callee: Pii::new(callee.into()), status: 200, ..CallRecord::default() }
+    }
+
+    fn settings(path: PathBuf, numbers: RecordNumbers) -> RecordSettings {
+        RecordSettings { path, numbers }
+    }
+
+    fn lines(path: &PathBuf) -> Vec<CallRecord> {
+        std::fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    #[test]
+    fn every_record_is_one_line_in_a_file_of_the_owner_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("calls.jsonl");
+        let records = Records::open(&settings(path.clone(), RecordNumbers::Full), |_| {}).unwrap();
+        assert!(records.write(record("+14255550123")) && records.write(record("+14255550124")));
+        records.close();
+        let written = lines(&path);
+        assert_eq!(written.len(), 2);
+        assert_eq!(written[1].callee.reveal(), "+14255550124");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn pseudonyms_are_equal_for_equal_numbers_and_show_no_digits() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("calls.jsonl");
+        let records = Records::open(&settings(path.clone(), RecordNumbers::Pseudonym), |_| {}).unwrap();
+        for callee in ["+14255550123", "+14255550123", "+14255550124"] {
+            records.write(record(callee));
+        }
+        records.close();
+        let written = lines(&path);
+        assert_eq!(written[0].callee.reveal(), written[1].callee.reveal());
+        assert_ne!(written[0].callee.reveal(), written[2].callee.reveal());
+        assert!(written[0].callee.reveal().starts_with('~') && written[0].caller.reveal().is_empty());
+    }
+
+    #[test]
+    fn after_a_rename_reopening_begins_a_new_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, old) = (directory.path().join("calls.jsonl"), directory.path().join("calls.1"));
+        let records = Records::open(&settings(path.clone(), RecordNumbers::Full), |_| {}).unwrap();
+        records.write(record("+14255550123"));
+        records.close();
+        std::fs::rename(&path, &old).unwrap();
+        let records = Records::open(&settings(old.clone(), RecordNumbers::Full), |_| {}).unwrap();
+        std::fs::rename(&old, &path).unwrap();
+        records.reopen();
+        records.write(record("+14255550124"));
+        records.close();
+        assert_eq!((lines(&path).len(), lines(&old).len()), (1, 1));
+    }
+
+    #[test]
+    fn a_full_disk_raises_the_alarm_and_stops_nothing() {
+        let trouble = Arc::new(Mutex::new(Vec::new()));
+        let heard = trouble.clone();
+        let records = Records::open(&settings("/dev/full".into(), RecordNumbers::Full), move |error| {
+            heard.lock().unwrap().push(error.is_some());
+        });
+        let records = records.unwrap();
+        assert!(records.write(record("+14255550123")) && records.write(record("+14255550124")));
+        records.close();
+        assert_eq!(*trouble.lock().unwrap(), [true, true]);
+        assert!(alarm(Some(&io::Error::other("full"))).raised && !alarm(None).raised);
+    }
+}

@@ -1,0 +1,98 @@
+//! The alarms of the control plane, in words and with their remedies.
+
+use crate::config::Finding;
+use crate::event::{Alarm, Severity};
+use crate::flow::ListenerId;
+use std::time::Duration;
+
+/// When the end of a certificate becomes a warning (TDR-15), and when it becomes critical.
+const EXPIRY: [(Duration, Severity); 2] =
+    [(Duration::from_secs(7 * 86_400), Severity::Critical), (Duration::from_secs(30 * 86_400), Severity::Warning)];
+
+/// A new configuration that is not in force.
+pub(super) fn configuration(error: Option<&String>) -> Alarm {
+    Alarm {
+        key: "configuration".into(),
+        severity: Severity::Warning,
+        raised: error.is_some(),
+        text: error.map_or("configuration is in force".into(), |error| format!("new configuration refused: {error}")),
+        remedy: "run tandem check and correct the file; the old configuration is still in force",
+    }
+}
+
+/// A directory file that is not in force.
+pub(super) fn directory(finding: Option<&Finding>) -> Alarm {
+    Alarm {
+        key: "directory".into(),
+        severity: Severity::Critical,
+        raised: finding.is_some(),
+        text: finding.map_or("directory is in force".into(), |finding| finding.render(false)),
+        remedy: "correct the directory file; the last good directory is still in force",
+    }
+}
+
+/// Identity or trust of a trunk that are not in force.
+pub(super) fn tls(trunk: &str, fault: Option<String>) -> Alarm {
+    Alarm {
+        key: format!("tls:{trunk}"),
+        severity: Severity::Critical,
+        raised: fault.is_some(),
+        text: fault.unwrap_or_else(|| "identity and trust are in force".into()),
+        remedy: "correct the certificate files; the last good ones are still in force",
+    }
+}
+
+/// The alarm about the end of a certificate at `not_after`, in seconds since the Unix epoch (TDR-15).
+pub(super) fn expiry(identity: &str, not_after: i64, unix_ms: u64) -> Alarm {
+    let end = Duration::from_secs(u64::try_from(not_after).unwrap_or(0));
+    let left = end.saturating_sub(Duration::from_millis(unix_ms));
+    let near = EXPIRY.iter().find(|(limit, _)| left <= *limit);
+    Alarm {
+        key: format!("certificate_expiry:{identity}"),
+        severity: near.map_or(Severity::Warning, |(_, severity)| *severity),
+        raised: near.is_some(),
+        text: match left.as_secs() / 86_400 {
+            _ if left.is_zero() => format!("certificate of identity {identity} has expired"),
+            days => format!("certificate of identity {identity} ends in {days} days"),
+        },
+        remedy: "renew the certificate; new files are taken without a restart",
+    }
+}
+
+/// A worker that shows no sign of life.
+pub(super) fn stuck(worker: u16, raised: bool) -> Alarm {
+    Alarm {
+        key: format!("worker_stuck:{worker}"),
+        severity: Severity::Critical,
+        raised,
+        text: format!("worker {worker} shows no sign of life"),
+        remedy: "restart Tandem, and report what it did last",
+    }
+}
+
+/// A listener that cannot accept any more.
+pub(super) fn listener(id: ListenerId, error: &std::io::Error) -> Alarm {
+    Alarm {
+        key: format!("listener:{}", id.0),
+        severity: Severity::Critical,
+        raised: true,
+        text: format!("listener {} takes no connections: {error}", id.0),
+        remedy: "restart Tandem",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_warns_a_month_ahead_and_is_critical_a_week_ahead() {
+        let day: i64 = 86_400;
+        let at = |days: i64| expiry("public", days * day, 0);
+        assert!(!at(31).raised);
+        assert!(at(30).raised && at(30).severity == Severity::Warning);
+        assert!(at(7).raised && at(7).severity == Severity::Critical);
+        assert!(at(0).raised && at(0).text.contains("has expired"));
+        assert!(at(-5).raised && at(-5).text.contains("has expired"));
+    }
+}

@@ -1,0 +1,106 @@
+//! Whether the files a configuration was made from have changed.
+//!
+//! Directories are watched, not files: editors and certificate clients replace a file by renaming
+//! another over it, and Kubernetes swaps a symbolic link. Whatever happens there, the files' own
+//! fingerprints decide whether it is news; a slow look at them also finds what a watch cannot see.
+
+use crate::settings::{Settings, Trust};
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+/// What tells one version of a file from another: device, inode, size, and moment of the change.
+type Fingerprint = Option<(u64, u64, u64, i64, i64)>;
+
+/// The files of a configuration and the version they were last seen in.
+#[derive(Debug)]
+pub(super) struct Files {
+    seen: Vec<(PathBuf, Fingerprint)>,
+    /// Ends the watch when it is dropped.
+    _watcher: Option<RecommendedWatcher>,
+}
+
+impl Files {
+    /// Watches every file that `settings` came from; `changed` is notified when something happens near one.
+    pub(super) fn watch(settings: &Settings, changed: Arc<Notify>) -> Self {
+        let files = files(settings);
+        let directories: BTreeSet<PathBuf> = files.iter().map(|file| directory(file)).collect();
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            // Reading a file is an event too, and a reload reads them all.
+            if !event.is_ok_and(|event| matches!(event.kind, EventKind::Access(_))) {
+                changed.notify_one();
+            }
+        });
+        let watcher = watcher.and_then(|mut watcher| {
+            for directory in &directories {
+                watcher.watch(directory, RecursiveMode::NonRecursive)?;
+            }
+            Ok(watcher)
+        });
+        let watcher = watcher.inspect_err(|error| tracing::warn!(%error, "files are looked at now and then only"));
+        let seen = files.into_iter().map(|file| (file.clone(), fingerprint(&file))).collect();
+        Self { seen, _watcher: watcher.ok() }
+    }
+
+    /// Whether a file is another than when this was last asked.
+    pub(super) fn changed(&mut self) -> bool {
+        let mut changed = false;
+        for (file, seen) in &mut self.seen {
+            let now = fingerprint(file);
+            changed |= *seen != now;
+            *seen = now;
+        }
+        changed
+    }
+}
+
+fn files(settings: &Settings) -> BTreeSet<PathBuf> {
+    let mut files = BTreeSet::from([settings.path.clone()]);
+    files.extend(settings.directory.clone());
+    for identity in settings.identities.values() {
+        files.extend([identity.certificate.clone(), identity.key.clone()]);
+    }
+    for policy in settings.trunks.iter().filter_map(|trunk| trunk.tls.as_ref()) {
+        if let Trust::Files(trusted) = &policy.trust {
+            files.extend(trusted.iter().cloned());
+        }
+    }
+    files
+}
+
+fn directory(file: &Path) -> PathBuf {
+    match file.parent() {
+        Some(parent) if parent != Path::new("") => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+fn fingerprint(file: &Path) -> Fingerprint {
+    let facts = std::fs::metadata(file).ok()?;
+    Some((facts.dev(), facts.ino(), facts.size(), facts.mtime(), facts.mtime_nsec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replacing_appearing_and_vanishing_are_changes_and_reading_is_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, other) = (directory.path().join("a"), directory.path().join("b"));
+        std::fs::write(&file, "1").unwrap();
+        let seen = vec![(file.clone(), fingerprint(&file)), (other.clone(), fingerprint(&other))];
+        let mut files = Files { seen, _watcher: None };
+        std::fs::read(&file).unwrap();
+        assert!(!files.changed());
+        std::fs::write(&other, "22").unwrap();
+        assert!(files.changed() && !files.changed());
+        std::fs::rename(&other, &file).unwrap();
+        assert!(files.changed() && !files.changed());
+        std::fs::remove_file(&file).unwrap();
+        assert!(files.changed());
+    }
+}

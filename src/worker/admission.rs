@@ -1,0 +1,155 @@
+//! The one thing workers share while they decide: how many calls a trunk holds over all of them, and
+//! how fast new ones come. Atomic counters, no lock.
+
+use crate::call::{Admission, Admit};
+use crate::flow::{Now, TrunkId};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Instant;
+
+/// Trunks that have counters: the range of a configuration is far below it.
+pub const MAX_TRUNKS: usize = 1024;
+
+#[derive(Debug, Default)]
+struct Counter {
+    /// Calls over all workers.
+    calls: AtomicU32,
+    /// When the next call would be on time at the allowed rate, in nanoseconds since `base`.
+    due: AtomicU64,
+}
+
+/// What all workers of the process count together.
+#[derive(Debug)]
+pub struct Tally {
+    base: Instant,
+    counters: Vec<Counter>,
+}
+
+impl Tally {
+    /// Nothing admitted yet. `base` is any moment before the first call.
+    pub fn new(base: Instant) -> Arc<Self> {
+        Arc::new(Self { base, counters: (0..MAX_TRUNKS).map(|_| Counter::default()).collect() })
+    }
+
+    /// Calls that a trunk holds over all workers.
+    pub fn calls(&self, trunk: TrunkId) -> u32 {
+        self.counters.get(usize::from(trunk.0)).map_or(0, |counter| counter.calls.load(Ordering::Relaxed))
+    }
+}
+
+/// One worker's handle: remembers what it holds, and gives it back when the worker is lost.
+#[derive(Debug)]
+pub struct Share {
+    tally: Arc<Tally>,
+    held: Vec<AtomicU32>,
+}
+
+impl Share {
+    /// A share that holds nothing.
+    pub fn new(tally: Arc<Tally>) -> Self {
+        Self { tally, held: (0..MAX_TRUNKS).map(|_| AtomicU32::new(0)).collect() }
+    }
+}
+
+impl Admission for Share {
+    fn admit(&self, trunk: TrunkId, now: Now, max_calls: Option<u32>, max_rate: Option<u32>) -> Admit {
+        let at = usize::from(trunk.0);
+        let (Some(counter), Some(held)) = (self.tally.counters.get(at), self.held.get(at)) else {
+            return Admit::TooMany;
+        };
+        let room = |calls: u32| (calls < max_calls.unwrap_or(u32::MAX)).then_some(calls + 1);
+        if counter.calls.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_err() {
+            return Admit::TooMany;
+        }
+        if let Some(rate) = max_rate
+            && !on_time(&counter.due, self.tally.base, now.monotonic, rate)
+        {
+            counter.calls.fetch_sub(1, Ordering::Relaxed);
+            return Admit::TooFast;
+        }
+        held.fetch_add(1, Ordering::Relaxed);
+        Admit::Yes
+    }
+
+    fn release(&self, trunk: TrunkId) {
+        let at = usize::from(trunk.0);
+        let (Some(counter), Some(held)) = (self.tally.counters.get(at), self.held.get(at)) else { return };
+        // A call that was restored was not admitted by this share: it gives nothing back.
+        let less = |count: u32| count.checked_sub(1);
+        if held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok() {
+            counter.calls.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        for (counter, held) in self.tally.counters.iter().zip(&self.held) {
+            counter.calls.fetch_sub(held.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+}
+
+/// Whether one more call keeps the rate (a second), with bursts of one second's worth: the virtual
+/// scheduling of ITU-T I.371, which needs a single number per trunk.
+fn on_time(due: &AtomicU64, base: Instant, now: Instant, rate: u32) -> bool {
+    if rate == 0 {
+        return false;
+    }
+    let second = 1_000_000_000;
+    let step = second / u64::from(rate);
+    let now = u64::try_from(now.saturating_duration_since(base).as_nanos()).unwrap_or(u64::MAX / 2);
+    let next = |due: u64| {
+        let due = due.max(now);
+        (due + step <= now + second).then_some(due + step)
+    };
+    due.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn at(base: Instant, ms: u64) -> Now {
+        Now { monotonic: base + Duration::from_millis(ms), unix_ms: ms }
+    }
+
+    #[test]
+    fn the_limit_holds_over_all_workers() {
+        let base = Instant::now();
+        let tally = Tally::new(base);
+        let (one, two) = (Share::new(tally.clone()), Share::new(tally.clone()));
+        let trunk = TrunkId(3);
+        assert!(matches!(one.admit(trunk, at(base, 0), Some(2), None), Admit::Yes));
+        assert!(matches!(two.admit(trunk, at(base, 0), Some(2), None), Admit::Yes));
+        assert!(matches!(one.admit(trunk, at(base, 0), Some(2), None), Admit::TooMany));
+        two.release(trunk);
+        two.release(trunk);
+        assert_eq!(tally.calls(trunk), 1, "a release without a call gives nothing back");
+        assert!(matches!(one.admit(trunk, at(base, 0), Some(2), None), Admit::Yes));
+    }
+
+    #[test]
+    fn a_second_takes_as_many_calls_as_the_rate_says() {
+        let base = Instant::now();
+        let share = Share::new(Tally::new(base));
+        let admitted = |ms| matches!(share.admit(TrunkId(0), at(base, ms), None, Some(10)), Admit::Yes);
+        assert_eq!((0..20).filter(|_| admitted(0)).count(), 10);
+        assert!(!admitted(99) && admitted(100) && !admitted(150));
+        assert_eq!((0..20).filter(|_| admitted(60_000)).count(), 10);
+    }
+
+    #[test]
+    fn a_lost_worker_gives_back_what_it_held() {
+        let base = Instant::now();
+        let tally = Tally::new(base);
+        let share = Share::new(tally.clone());
+        for _ in 0..5 {
+            share.admit(TrunkId(0), at(base, 0), None, None);
+        }
+        assert_eq!(tally.calls(TrunkId(0)), 5);
+        drop(share);
+        assert_eq!(tally.calls(TrunkId(0)), 0);
+    }
+}

@@ -1,0 +1,387 @@
+//! What workers know of each other: a desk each, with a queue for what is handed over.
+//!
+//! Handing over never waits. A queue that is full refuses: the worker that holds the message answers
+//! 503, drops an ACK, or tells its core that sending failed. A desk outlives its worker: after a panic
+//! the next one takes over the queue, the saved calls and the knowledge of who follows which flow.
+
+use crate::call::CallSummary;
+use crate::flow::{FlowId, ListenerId, Peer};
+use crate::io::Token;
+use crate::journal::WorkerGauges;
+use crate::sip::Message;
+use crate::transport::Accepted;
+use bytes::Bytes;
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+use std::net::UdpSocket;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Notify, mpsc, oneshot};
+use uuid::Uuid;
+
+/// The most messages that wait for a worker: a quarter of a second at 16 000 messages a second.
+const MAIL: usize = 4096;
+
+/// The most orders of the control plane that wait for a worker; connections are among them.
+const ORDERS: usize = 1024;
+
+/// The most workers: an identifier's slot is one of 256.
+pub const MAX_WORKERS: u16 = 256;
+
+/// The worker that reads datagrams: a repeated request must meet its transaction.
+pub const UDP_WORKER: u16 = 0;
+
+/// What one worker hands to another.
+#[derive(Debug)]
+pub enum Mail {
+    /// A message that arrived at another worker.
+    Message {
+        /// The message.
+        message: Message,
+        /// The flow it came on, which stays where it is.
+        flow: FlowId,
+        /// Who sent it.
+        peer: Arc<Peer>,
+    },
+    /// A CANCEL whose INVITE is nowhere known yet.
+    Cancel {
+        /// The CANCEL.
+        message: Message,
+        /// The flow it came on.
+        flow: FlowId,
+        /// Who sent it.
+        peer: Arc<Peer>,
+        /// How many workers have not been asked yet, after this one.
+        left: u16,
+    },
+    /// Send this on a flow of yours.
+    Send {
+        /// Who wants to hear of a failure.
+        from: u16,
+        /// The sender's name for it.
+        token: Token,
+        /// The flow.
+        flow: FlowId,
+        /// The message.
+        octets: Bytes,
+    },
+    /// What you asked to send did not leave.
+    SendFailed {
+        /// Your name for it.
+        token: Token,
+        /// Why.
+        reason: String,
+    },
+    /// Close a flow of yours.
+    Close(FlowId),
+    /// A flow that you were handed messages from is gone.
+    FlowLost(FlowId),
+}
+
+/// What the control plane wants of a worker.
+pub enum Order {
+    /// Take over a connection.
+    Accept(Accepted),
+    /// End a call.
+    HangUp(Uuid),
+    /// Say which calls there are.
+    Calls(oneshot::Sender<Vec<CallSummary>>),
+    /// Hold connections against what was reloaded: identities, trust, trunks (TDR-14).
+    Recycle,
+    /// Panic: the test of the restart.
+    #[cfg(debug_assertions)]
+    Panic,
+}
+
+/// The last saved state of a call.
+#[derive(Clone, Debug)]
+pub struct Saved {
+    /// Counts the saves of the call.
+    pub revision: u32,
+    /// The call as versioned octets.
+    pub octets: Bytes,
+}
+
+/// One worker as the others see it.
+#[derive(Debug)]
+pub struct Desk {
+    mail: mpsc::Sender<Mail>,
+    orders: mpsc::Sender<Order>,
+    /// Taken by the running worker for as long as it runs.
+    pub(super) inbox: tokio::sync::Mutex<(mpsc::Receiver<Mail>, mpsc::Receiver<Order>)>,
+    /// Calls it holds.
+    pub(super) calls: AtomicUsize,
+    /// Connections it holds.
+    pub(super) connections: AtomicUsize,
+    /// Transactions it holds.
+    pub(super) transactions: AtomicUsize,
+    /// When it last went through its loop, milliseconds since the Unix epoch.
+    pub(super) alive_ms: AtomicU64,
+    /// How often it was started anew.
+    pub(super) restarts: AtomicU64,
+    saved: Mutex<HashMap<Uuid, Saved>>,
+    /// The call being restored: one that makes the worker panic again is given up.
+    restoring: Mutex<Option<Uuid>>,
+    /// Workers that were handed messages of a flow of this one.
+    followers: Mutex<HashMap<FlowId, SmallVec<[u16; 4]>>>,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let (mail, inbox) = mpsc::channel(MAIL);
+        let (orders, ordered) = mpsc::channel(ORDERS);
+        Self {
+            mail,
+            orders,
+            inbox: tokio::sync::Mutex::new((inbox, ordered)),
+            calls: AtomicUsize::new(0),
+            connections: AtomicUsize::new(0),
+            transactions: AtomicUsize::new(0),
+            alive_ms: AtomicU64::new(0),
+            restarts: AtomicU64::new(0),
+            saved: Mutex::default(),
+            restoring: Mutex::default(),
+            followers: Mutex::default(),
+        }
+    }
+
+    /// Hands something over.
+    ///
+    /// # Errors
+    ///
+    /// The queue is full, or the worker gone for good: the mail comes back.
+    pub fn post(&self, mail: Mail) -> Result<(), Box<Mail>> {
+        self.mail.try_send(mail).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(mail) | mpsc::error::TrySendError::Closed(mail) => Box::new(mail),
+        })
+    }
+
+    /// Gives an order; `false` when the queue is full.
+    pub fn order(&self, order: Order) -> bool {
+        self.orders.try_send(order).is_ok()
+    }
+
+    /// Calls and messages that wait to become some.
+    pub fn load(&self) -> usize {
+        self.calls.load(Ordering::Relaxed) + self.mail.max_capacity() - self.mail.capacity()
+    }
+
+    /// When it last went through its loop, milliseconds since the Unix epoch; 0 before the first time.
+    pub fn alive_ms(&self) -> u64 {
+        self.alive_ms.load(Ordering::Relaxed)
+    }
+
+    /// How often it was started anew after a panic.
+    pub fn restarts(&self) -> u64 {
+        self.restarts.load(Ordering::Relaxed)
+    }
+
+    /// Keeps the state of a call unless a later one is kept.
+    pub(super) fn save(&self, call: Uuid, saved: Saved) {
+        let mut all = lock(&self.saved);
+        if all.get(&call).is_none_or(|known| known.revision <= saved.revision) {
+            all.insert(call, saved);
+        }
+    }
+
+    /// Drops what was kept of a call.
+    pub(super) fn forget(&self, call: Uuid) {
+        lock(&self.saved).remove(&call);
+    }
+
+    /// The calls that are kept, for the worker that starts. The one whose restoring went wrong is left out.
+    pub(super) fn kept(&self) -> Vec<(Uuid, Saved)> {
+        let mut all = lock(&self.saved);
+        if let Some(poison) = lock(&self.restoring).take() {
+            all.remove(&poison);
+            tracing::error!(call = %poison, "call given up: it could not be restored");
+        }
+        all.iter().map(|(call, saved)| (*call, saved.clone())).collect()
+    }
+
+    /// Says which call is being restored now; `None`: it went well.
+    pub(super) fn restoring(&self, call: Option<Uuid>) {
+        *lock(&self.restoring) = call;
+    }
+
+    /// Notes that `worker` was handed a message of `flow` and wants to hear of its end.
+    pub(super) fn follow(&self, flow: FlowId, worker: u16) {
+        let mut followers = lock(&self.followers);
+        let known = followers.entry(flow).or_default();
+        if !known.contains(&worker) {
+            known.push(worker);
+        }
+    }
+
+    /// Who follows a flow that is gone.
+    pub(super) fn unfollow(&self, flow: FlowId) -> SmallVec<[u16; 4]> {
+        lock(&self.followers).remove(&flow).unwrap_or_default()
+    }
+
+    /// All flows that were followed: they died with their worker.
+    pub(super) fn unfollow_all(&self) -> Vec<(FlowId, SmallVec<[u16; 4]>)> {
+        lock(&self.followers).drain().collect()
+    }
+}
+
+/// All desks of the process.
+#[derive(Debug)]
+pub struct Exchange {
+    desks: Vec<Desk>,
+    /// The sockets for datagrams, kept here so that a restarted worker gets them again.
+    pub(super) datagrams: Vec<(UdpSocket, ListenerId)>,
+    /// Notified when a worker's last call ended, and at the end of a worker.
+    pub(super) quiet: Notify,
+}
+
+impl Exchange {
+    /// Desks for `workers` workers, at least 1 and at most [`MAX_WORKERS`].
+    pub fn new(workers: u16, datagrams: Vec<(UdpSocket, ListenerId)>) -> Arc<Self> {
+        let desks = (0..workers.clamp(1, MAX_WORKERS)).map(|_| Desk::new()).collect();
+        Arc::new(Self { desks, datagrams, quiet: Notify::new() })
+    }
+
+    /// The desk of a worker; `None` for a worker that does not exist.
+    pub fn desk(&self, worker: u16) -> Option<&Desk> {
+        self.desks.get(usize::from(worker))
+    }
+
+    /// Posts what only informs; when the queue is full the other's timers find out.
+    pub(super) fn tell(&self, worker: u16, mail: Mail) {
+        let _ = self.desk(worker).map(|desk| desk.post(mail));
+    }
+
+    /// All desks in the order of their workers.
+    pub fn desks(&self) -> impl Iterator<Item = (u16, &Desk)> {
+        (0..).zip(&self.desks)
+    }
+
+    /// How many workers there are.
+    pub fn workers(&self) -> u16 {
+        u16::try_from(self.desks.len()).unwrap_or(MAX_WORKERS)
+    }
+
+    /// Calls over all workers.
+    pub fn calls(&self) -> usize {
+        self.desks.iter().map(|desk| desk.calls.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Returns once no worker holds a call.
+    pub async fn no_calls(&self) {
+        loop {
+            let quiet = self.quiet.notified();
+            tokio::pin!(quiet);
+            // Registered before looking: a notification in between is not lost.
+            quiet.as_mut().enable();
+            if self.calls() == 0 {
+                return;
+            }
+            quiet.await;
+        }
+    }
+
+    /// Where a new call that arrived at `here` should live. It stays unless `here` is above its share:
+    /// a hand-over costs a wake-up, so small differences are not worth one.
+    pub fn place(&self, here: u16) -> u16 {
+        let Some(own) = self.desk(here).map(Desk::load) else { return here };
+        let least = self.desks().map(|(worker, desk)| (desk.load(), worker)).min();
+        match least {
+            Some((load, worker)) if own > load + load / 8 + 4 => worker,
+            _ => here,
+        }
+    }
+
+    /// Gives a new connection to the worker with the fewest; `false` when that one has no room.
+    pub fn deal(&self, accepted: Accepted) -> bool {
+        let fewest = self.desks.iter().min_by_key(|desk| {
+            let ordered = desk.orders.max_capacity() - desk.orders.capacity();
+            desk.connections.load(Ordering::Relaxed) + ordered
+        });
+        fewest.is_some_and(|desk| desk.order(Order::Accept(accepted)))
+    }
+
+    /// What every worker measures of itself.
+    pub fn gauges(&self) -> Vec<WorkerGauges> {
+        let gauges = |(worker, desk): (u16, &Desk)| WorkerGauges {
+            worker,
+            calls: desk.calls.load(Ordering::Relaxed),
+            connections: desk.connections.load(Ordering::Relaxed),
+            transactions: desk.transactions.load(Ordering::Relaxed),
+            waiting: desk.mail.max_capacity() - desk.mail.capacity(),
+            saved: lock(&desk.saved).len(),
+            restarts: desk.restarts(),
+        };
+        self.desks().map(gauges).collect()
+    }
+}
+
+/// A worker that panicked while it held the lock left whole entries behind: each change is one call.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flow(worker: u16, n: u64) -> FlowId {
+        FlowId { node: 0, worker, n }
+    }
+
+    #[test]
+    fn a_full_queue_gives_the_mail_back() {
+        let exchange = Exchange::new(2, Vec::new());
+        let desk = exchange.desk(1).unwrap();
+        for n in 0..MAIL {
+            desk.post(Mail::Close(flow(1, n as u64))).unwrap();
+        }
+        let back = desk.post(Mail::Close(flow(1, 77))).unwrap_err();
+        assert!(matches!(*back, Mail::Close(FlowId { n: 77, .. })));
+        assert_eq!(desk.load(), MAIL);
+    }
+
+    #[test]
+    fn a_call_moves_only_when_its_worker_is_well_above_the_least_loaded() {
+        let exchange = Exchange::new(3, Vec::new());
+        let calls = |worker, calls| exchange.desk(worker).unwrap().calls.store(calls, Ordering::Relaxed);
+        calls(0, 4);
+        assert_eq!(exchange.place(0), 0);
+        calls(0, 5);
+        calls(1, 3);
+        assert_eq!(exchange.place(0), 2);
+        calls(2, 100);
+        calls(1, 100);
+        calls(0, 110);
+        assert_eq!(exchange.place(0), 0);
+        assert_eq!(exchange.place(9), 9, "an unknown worker keeps what it has");
+    }
+
+    #[test]
+    fn an_older_save_never_replaces_a_later_one() {
+        let desk = Desk::new();
+        let saved = |revision| Saved { revision, octets: Bytes::new() };
+        desk.save(Uuid::nil(), saved(2));
+        desk.save(Uuid::nil(), saved(1));
+        assert_eq!(desk.kept()[0].1.revision, 2);
+        desk.forget(Uuid::nil());
+        assert!(desk.kept().is_empty());
+    }
+
+    #[test]
+    fn a_call_that_cannot_be_restored_is_given_up() {
+        let desk = Desk::new();
+        desk.save(Uuid::nil(), Saved { revision: 1, octets: Bytes::new() });
+        desk.restoring(Some(Uuid::nil()));
+        assert!(desk.kept().is_empty());
+    }
+
+    #[test]
+    fn followers_hear_of_a_flow_once() {
+        let desk = Desk::new();
+        desk.follow(flow(0, 1), 2);
+        desk.follow(flow(0, 1), 2);
+        desk.follow(flow(0, 1), 3);
+        assert_eq!(desk.unfollow(flow(0, 1)).as_slice(), [2, 3]);
+        assert!(desk.unfollow(flow(0, 1)).is_empty() && desk.unfollow_all().is_empty());
+    }
+}
