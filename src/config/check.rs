@@ -109,7 +109,7 @@ fn tls(settings: &TrunkSettings, section: &Section<'_>) {
     }
     if trunk.kind == Kind::Genesys && policy.max_version > TlsVersion::V1_2 {
         let message = "Genesys accepts TLS 1.2 only";
-        let [key] = [if policy.min_version > TlsVersion::V1_2 { "min_tls" } else { "max_tls" }];
+        let key = if policy.min_version > TlsVersion::V1_2 { "min_tls" } else { "max_tls" };
         findings.warning(section.place(key), message).remedy("leave min_tls and max_tls out").rule("GEN-28");
     }
     if policy.mutual && trunk.expected_names.is_empty() {

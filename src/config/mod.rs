@@ -14,6 +14,7 @@ mod finding;
 mod identity;
 mod read;
 mod reload;
+mod report;
 mod section;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ mod value;
 pub use crate::settings::*;
 pub use finding::{Finding, Severity, Source};
 pub use reload::{Reload, diff, reload};
+pub use report::{examine, has_errors, print_json, print_text};
 
 use finding::Findings;
 use section::Section;
@@ -48,7 +50,10 @@ pub struct Loaded {
 pub fn load(path: &Path) -> Result<Loaded, Vec<Finding>> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         let message = format!("the configuration cannot be read: {error}");
-        vec![Finding::of_file(Severity::Error, path, message).remedy("name the file with --config")]
+        vec![
+            Finding::of_file(Severity::Error, path, message)
+                .remedy("name the file with --config, or check its path and who may read it"),
+        ]
     })?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     settle(Source { path: path.to_owned(), text }, now)

@@ -7,7 +7,7 @@ use super::defaults;
 use super::section::{Section, advice};
 use super::trunk::{Around, read_trunk};
 use super::value;
-use crate::flow::{ListenerId, TrunkId};
+use crate::flow::{ListenerId, Transport, TrunkId};
 use crate::number::calling_code;
 use crate::routing::{NumberMatch, Route};
 use crate::settings::*;
@@ -55,7 +55,10 @@ pub(super) fn read<'a>(root: Section<'a>, path: &Path, base: &Path) -> Draft<'a>
         edge.missing("fqdn", "name this element as certificates and trunks know it: fqdn = \"sbc1.example.com\"");
     }
     let fqdn = fqdn.map_or_else(|| "sbc.invalid".to_owned(), toml::Spanned::into_inner);
-    let default_listeners = read_listeners(&edge, "listen");
+    let named = root.named("trunk");
+    // Without the key, the default is for trunks that have no listener of their own.
+    let shared = edge.items("listen").is_some() || named.iter().any(|(_, trunk)| trunk.items("listen").is_none());
+    let mut listeners = if shared { read_listeners(&edge, "listen") } else { Vec::new() };
     let workers = match edge.integer("workers", 0..=256).unwrap_or(0) {
         0 => std::thread::available_parallelism().map_or(1, usize::from).min(256),
         workers => usize::try_from(workers).unwrap_or(1),
@@ -66,20 +69,19 @@ pub(super) fn read<'a>(root: Section<'a>, path: &Path, base: &Path) -> Draft<'a>
     edge.finish();
 
     let identities = read_identities(&root, base);
-    let mut listeners = default_listeners.unwrap_or_default();
-    let shared: Vec<ListenerId> = listeners.iter().map(|listener| listener.id).collect();
+    let shared_ids: Vec<ListenerId> = listeners.iter().map(|listener| listener.id).collect();
     let (mut trunks, mut trunk_sections) = (Vec::new(), Vec::new());
-    for (index, (name, section)) in root.named("trunk").into_iter().enumerate() {
+    for (index, (name, section)) in named.into_iter().enumerate() {
         let Ok(id) = u16::try_from(index).map(TrunkId) else { break };
-        let own = section.items("listen").map(|_| read_listeners(&section, "listen").unwrap_or_default());
-        let own = own.map(|own| own.into_iter().map(|listener| adopt(&mut listeners, listener)).collect());
+        let own = section.items("listen").map(|_| read_listeners(&section, "listen"));
+        let own = own.map(|own| own.into_iter().map(|listener| adopt(&mut listeners, listener, &section)).collect());
         let names = identities.keys().map(String::as_str).collect();
         let around = Around {
             id,
             name: name.into_inner(),
             fqdn: &fqdn,
             base,
-            shared: &shared,
+            shared: &shared_ids,
             listeners: &listeners,
             own,
             identities: names,
@@ -143,59 +145,72 @@ fn read_edge(edge: &Section<'_>, root: &Section<'_>) -> EdgeSettings {
 }
 
 /// The listeners of a `listen` key, numbered from 0; without the key, those of `[edge]` by default.
-fn read_listeners(section: &Section<'_>, key: &'static str) -> Option<Vec<ListenerSettings>> {
+fn read_listeners(section: &Section<'_>, key: &'static str) -> Vec<ListenerSettings> {
     let Some(items) = section.items(key) else {
-        return value::listener(defaults::LISTEN)
-            .ok()
-            .map(|(transport, bind)| vec![ListenerSettings { id: ListenerId(0), transport, bind, advertise: None }]);
+        let default = value::listener(defaults::LISTEN).into_iter();
+        let listener = |(transport, bind)| ListenerSettings { id: ListenerId(0), transport, bind, advertise: None };
+        return default.map(listener).collect();
     };
     let mut listeners: Vec<ListenerSettings> = Vec::new();
     for item in items {
-        let (bind, advertise) = match section.inline(key, item) {
-            Some(table) => {
-                let bind = table.parsed("address", value::listener);
-                if bind.is_none() && table.text("address").is_none() {
-                    table.missing(
-                        "address",
-                        "write for example { address = \"tls:0.0.0.0:5061\", advertise = \"host:port\" }",
-                    );
-                }
-                let advertise = table.parsed("advertise", value::advertised).map(toml::Spanned::into_inner);
-                table.finish();
-                (bind, advertise)
-            }
-            None => {
-                let read = section.item(key, item).map(|text| (text.span(), value::listener(text.get_ref())));
-                let bind = match read {
-                    Some((span, Ok(bind))) => Some(toml::Spanned::new(span, bind)),
-                    Some((span, Err(fault))) => {
-                        section.findings().error(span, fault);
-                        None
-                    }
-                    None => None,
-                };
-                (bind, None)
-            }
-        };
-        let Some(bind) = bind else { continue };
-        let (span, (transport, bind)) = (bind.span(), bind.into_inner());
-        let same = |other: &ListenerSettings| other.transport == transport && other.bind == bind;
-        if listeners.iter().any(same) {
-            section.findings().error(span, format!("{bind} stands twice in the list"));
+        let id = ListenerId(u16::try_from(listeners.len()).unwrap_or(u16::MAX));
+        let Some(listener) = read_listener(section, key, item, id) else { continue };
+        if let Some(other) = listeners.iter().find(|other| clash(other, &listener)) {
+            let message = format!("{} cannot be bound beside {} before it", listener.bind, other.bind);
+            section.findings().error(item.span(), message).remedy("remove one, or choose another port");
             continue;
         }
-        let id = ListenerId(u16::try_from(listeners.len()).unwrap_or(u16::MAX));
-        listeners.push(ListenerSettings { id, transport, bind, advertise });
+        listeners.push(listener);
     }
-    Some(listeners)
+    listeners
+}
+
+/// One listener: `"tls:0.0.0.0:5061"`, or a table that adds what is advertised.
+fn read_listener<'a>(
+    section: &Section<'a>,
+    key: &'static str,
+    item: &'a toml::Spanned<toml::de::DeValue<'a>>,
+    id: ListenerId,
+) -> Option<ListenerSettings> {
+    if let Some(table) = section.inline(key, item) {
+        let address = table.parsed("address", value::listener);
+        if table.text("address").is_none() {
+            table.missing("address", "write for example { address = \"tls:0.0.0.0:5061\", advertise = \"host:port\" }");
+        }
+        let advertise = table.parsed("advertise", value::advertised).map(toml::Spanned::into_inner);
+        table.finish();
+        let (transport, bind) = address?.into_inner();
+        return Some(ListenerSettings { id, transport, bind, advertise });
+    }
+    let text = section.item(key, item)?;
+    match value::listener(text.get_ref()) {
+        Ok((transport, bind)) => Some(ListenerSettings { id, transport, bind, advertise: None }),
+        Err(fault) => {
+            section.findings().error(text.span(), fault);
+            None
+        }
+    }
+}
+
+/// Whether two listeners want the same port of the same address; TLS and TCP share theirs.
+fn clash(one: &ListenerSettings, other: &ListenerSettings) -> bool {
+    let datagrams = |listener: &ListenerSettings| listener.transport == Transport::Udp;
+    let (left, right) = (one.bind.ip(), other.bind.ip());
+    let same_address =
+        left == right || left.is_ipv4() == right.is_ipv4() && (left.is_unspecified() || right.is_unspecified());
+    datagrams(one) == datagrams(other) && one.bind.port() == other.bind.port() && same_address
 }
 
 /// Where a listener that a trunk names stands among all; adds it when it is new.
-fn adopt(listeners: &mut Vec<ListenerSettings>, wanted: ListenerSettings) -> ListenerId {
+fn adopt(listeners: &mut Vec<ListenerSettings>, wanted: ListenerSettings, section: &Section<'_>) -> ListenerId {
     let same = |other: &&mut ListenerSettings| other.transport == wanted.transport && other.bind == wanted.bind;
     if let Some(known) = listeners.iter_mut().find(same) {
         known.advertise = known.advertise.take().or(wanted.advertise);
         return known.id;
+    }
+    if let Some(other) = listeners.iter().find(|other| clash(other, &wanted)) {
+        let message = format!("{} cannot be bound beside {}", wanted.bind, other.bind);
+        section.findings().error(section.place("listen"), message).remedy("choose another port or address");
     }
     let id = ListenerId(u16::try_from(listeners.len()).unwrap_or(u16::MAX));
     listeners.push(ListenerSettings { id, ..wanted });
