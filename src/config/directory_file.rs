@@ -96,7 +96,7 @@ fn parse(source: Source, country_code: &str) -> Result<ReadDirectory, Finding> {
                 break;
             }
         }
-        let start = row.position().map_or(start, |position| octet(position)) + skipped;
+        let start = row.position().map_or(start, octet) + skipped;
         let line = source.text.get(start..).unwrap_or("").lines().next().map_or(0, str::len);
         let place = start..start + line;
         if places.len() >= MAX_ROWS {

@@ -275,12 +275,15 @@ fn read_hosts(root: &Section<'_>) -> Hosts {
             _ => vec![item],
         };
         let texts = items.into_iter().filter_map(|item| table.item(key, item));
-        let addresses: SmallVec<[IpAddr; 4]> = texts
-            .filter_map(|text| {
-                let address = value::address(text.get_ref());
-                address.map_err(|fault| drop(table.findings().error(text.span(), fault))).ok()
-            })
-            .collect();
+        let mut addresses = SmallVec::new();
+        for text in texts {
+            match value::address(text.get_ref()) {
+                Ok(address) => addresses.push(address),
+                Err(fault) => {
+                    table.findings().error(text.span(), fault);
+                }
+            }
+        }
         places.insert(name.clone(), item.span());
         hosts.insert(name, addresses);
     }
