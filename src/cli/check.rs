@@ -1,6 +1,6 @@
 //! `tandem check`: every finding about a configuration and all it names, at once.
 
-use super::{ConfigurationFile, exit};
+use super::ConfigurationFile;
 use crate::config;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
@@ -10,17 +10,21 @@ use std::process::ExitCode;
 pub(super) struct Arguments {
     #[command(flatten)]
     configuration: ConfigurationFile,
+    /// Answer in JSON.
+    #[arg(long)]
+    json: bool,
 }
 
-/// Looks and tells; fails when a finding is an error.
+/// Looks and tells, on standard output; 1 when a finding is an error, 0 otherwise.
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
-    let colour = io::stderr().is_terminal();
-    let (findings, code) = match config::load(&arguments.configuration.config) {
-        Ok(loaded) => (loaded.warnings, ExitCode::SUCCESS),
-        Err(findings) => (findings, exit::CONFIGURATION.into()),
+    let mut out = io::stdout().lock();
+    let findings = config::examine(&arguments.configuration.config);
+    let colour = out.is_terminal();
+    // A closed pipe is no one's fault; the exit code still tells.
+    let _ = if arguments.json {
+        config::print_json(&mut out, &findings)
+    } else {
+        config::print_text(&mut out, &findings, colour)
     };
-    for finding in &findings {
-        eprintln!("{}", finding.render(colour));
-    }
-    code
+    ExitCode::from(u8::from(config::has_errors(&findings)))
 }
