@@ -1,0 +1,467 @@
+//! The lab: both platforms, their names, their certificates and Tandem between them, on loopback addresses of its own.
+
+mod certificates;
+mod player;
+mod process;
+mod script;
+
+pub use player::Load;
+use player::{Outcome, Player, Wire, at};
+use process::{Process, Table, command, installed};
+use script::{Keys, fill, home, pattern, scenario};
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+const SBC: &str = "sbc1.example.com";
+const TEAMS_NUMBER: &str = "+14255550123";
+const GENESYS_NUMBER: &str = "+496955501000";
+
+/// What Genesys speaks with Tandem; Teams always speaks TLS.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Transport {
+    /// Through haproxy.
+    Tls,
+    /// SIPp itself.
+    Tcp,
+    /// SIPp itself.
+    Udp,
+}
+
+impl Transport {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Tls => "tls",
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+
+    fn port(self) -> u16 {
+        if self == Self::Tls { 5061 } else { 5060 }
+    }
+}
+
+/// The two platforms.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Platform {
+    /// The hub.
+    Teams,
+    /// The trunk.
+    Genesys,
+}
+
+/// Both, each calling the other.
+pub const DIRECTIONS: [Platform; 2] = [Platform::Genesys, Platform::Teams];
+
+impl Platform {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Teams => "teams",
+            Self::Genesys => "genesys",
+        }
+    }
+
+    fn number(self) -> &'static str {
+        match self {
+            Self::Teams => TEAMS_NUMBER,
+            Self::Genesys => GENESYS_NUMBER,
+        }
+    }
+
+    /// The other one.
+    pub fn peer(self) -> Self {
+        match self {
+            Self::Teams => Self::Genesys,
+            Self::Genesys => Self::Teams,
+        }
+    }
+}
+
+/// What the two sides of a call do: flows of `flows/`.
+#[derive(Clone, Copy, Debug)]
+pub struct Script {
+    /// The caller's flow.
+    pub caller: &'static str,
+    /// The called side's flow; also what answers OPTIONS.
+    pub called: &'static str,
+    /// Whether the called side is reached.
+    pub reached: bool,
+    /// Whether the called side hangs up, so that the BYE follows the caller's route set.
+    pub hung_up: bool,
+    /// The number called, when it is not the other platform's.
+    pub number: Option<&'static str>,
+    /// The response that ends a refused call.
+    pub refusal: u16,
+    /// How long the called side rings before it answers.
+    pub ring: Duration,
+    /// How long a call is spoken, or rings before it is cancelled.
+    pub talk: Duration,
+}
+
+impl Script {
+    /// A script whose caller does one thing and whose called side does another.
+    pub const fn new(caller: &'static str, called: &'static str) -> Self {
+        let (ring, talk) = (Duration::from_millis(20), Duration::from_millis(200));
+        Self { caller, called, reached: true, hung_up: false, number: None, refusal: 486, ring, talk }
+    }
+}
+
+/// A running lab.
+pub struct Lab {
+    places: Places,
+    script: Script,
+    direct: bool,
+    waiting: Vec<(Platform, Side, Player)>,
+    tandem: Option<Process>,
+    // Dropped last: everything above speaks through them.
+    _haproxy: Process,
+    _dnsmasq: Process,
+}
+
+/// What came of the calls of one platform to the other.
+#[derive(Debug)]
+pub struct Report {
+    /// From INVITE to 200 at the caller, each call, shortest first; empty unless the load asks for it.
+    pub setups: Vec<Duration>,
+    /// Processor time that Tandem took meanwhile.
+    pub processor: Duration,
+}
+
+impl Report {
+    /// The mean set-up time. SIPp's clock ticks in 4 ms, which evens out in a mean and nowhere else.
+    pub fn mean_setup(&self) -> Duration {
+        let calls = u32::try_from(self.setups.len()).unwrap_or(u32::MAX).max(1);
+        self.setups.iter().sum::<Duration>() / calls
+    }
+
+    /// The set-up time that so many of a thousand calls did not exceed.
+    pub fn setup(&self, per_mille: usize) -> Duration {
+        let place = self.setups.len().saturating_sub(1) * per_mille / 1000;
+        self.setups.get(place).copied().unwrap_or_default()
+    }
+}
+
+/// Which part of a platform.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Side {
+    Caller,
+    Called,
+    Dialog,
+}
+
+impl Side {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Called => "called",
+            Self::Dialog => "dialog",
+        }
+    }
+}
+
+/// Whether everything that a lab consists of is installed.
+///
+/// # Panics
+///
+/// Where nothing may be left out, under `CI=true`.
+pub fn possible() -> bool {
+    let tools = ["sipp", "haproxy", "dnsmasq", "openssl"];
+    let missing: Vec<_> = tools.into_iter().filter(|tool| !installed(tool)).collect();
+    if missing.is_empty() {
+        return true;
+    }
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "missing: {missing:?}; scripts/setup.sh installs them");
+    eprintln!("did not run: missing {missing:?}; scripts/setup.sh installs them");
+    false
+}
+
+impl Lab {
+    /// Starts the platforms, and Tandem with `workers` threads between them.
+    pub fn start(transport: Transport, script: Script, workers: u16) -> Self {
+        let places = Places::new(transport);
+        let mut keys = places.keys();
+        keys.extend([("far_ip", places.address("sbc").to_string()), ("far_name", SBC.to_owned())]);
+        keys.push(("workers", workers.to_string()));
+        let trust = format!("tls = \"public\"\ntrust = \"{}/ca.pem\"", places.directory.display());
+        // Over TCP and UDP these keys would have no effect, and be findings.
+        keys.push(("genesys_tls", if transport == Transport::Tls { trust } else { String::new() }));
+        let mut lab = Self::platforms(places, script, &keys, false);
+        let places = &lab.places;
+        let configuration = places.write("tandem.toml", &keys);
+        let mut program = Command::new(env!("CARGO_BIN_EXE_tandem"));
+        program.args(["run", "-c"]).arg(&configuration).current_dir(&places.directory);
+        let mut tandem = Process::start("tandem", &mut program, &places.directory);
+        tandem.listens(Table::Tcp, at(places.address("sbc"), 5061));
+        tandem.listens(Table::Tcp, at(places.address("sbc"), 5060));
+        tandem.listens(Table::Udp, at(places.address("sbc"), 5060));
+        lab.tandem = Some(tandem);
+        lab
+    }
+
+    /// Starts the platforms alone: calls of Teams go to Genesys, from haproxy to haproxy. What the lab itself costs.
+    pub fn without_tandem(script: Script) -> Self {
+        let places = Places::new(Transport::Tls);
+        let mut keys = places.keys();
+        let front = places.address("genesys_called").to_string();
+        keys.extend([("far_ip", front), ("far_name", "voice.mypurecloud.de".to_owned())]);
+        Self::platforms(places, script, &keys, true)
+    }
+
+    fn platforms(places: Places, script: Script, keys: &Keys, direct: bool) -> Self {
+        certificates::make(&places.directory);
+        let users = format!("number,user,active\n{TEAMS_NUMBER},robin@example.com,true\n");
+        fs::write(places.directory.join("users.csv"), users).expect("the lab's directory is writable");
+        let start = |program: &str, option: &str, file: &str| {
+            let path = places.write(file, keys);
+            Process::start(program, command(program).arg(option).arg(path), &places.directory)
+        };
+        let mut dnsmasq = start("dnsmasq", "-C", "dnsmasq.conf");
+        let mut haproxy = start("haproxy", "-f", "haproxy.cfg");
+        dnsmasq.listens(Table::Udp, at(places.address("dns"), 5353));
+        haproxy.listens(Table::Tcp, at(places.address("teams_called"), 5061));
+        let mut lab =
+            Self { places, script, direct, waiting: Vec::new(), tandem: None, _haproxy: haproxy, _dnsmasq: dnsmasq };
+        // Before Tandem starts: its first OPTIONS decide whether a host takes calls (TDR-39).
+        for platform in DIRECTIONS {
+            lab.wait(platform, Side::Called, script.called);
+            if script.hung_up {
+                lab.wait(platform, Side::Dialog, "awaits_bye");
+            }
+        }
+        lab
+    }
+
+    fn wait(&mut self, platform: Platform, side: Side, flow: &str) {
+        let (wire, port) = self.places.wire(platform);
+        let name = format!("{}-{}", platform.name(), side.name());
+        let local = at(self.places.address(&name.replace('-', "_")), port);
+        let player = Player::waits(&name, &self.scenario(platform, side, flow), wire, local, &self.places.directory);
+        self.waiting.push((platform, side, player));
+    }
+
+    /// Lets `caller` place calls to the other platform, and waits for the end of the last one.
+    ///
+    /// # Panics
+    ///
+    /// Unless every call went as the script says at its caller.
+    pub fn place(&self, caller: Platform, load: Load) -> Report {
+        let (wire, port) = self.places.wire(caller);
+        let own = self.places.address(&format!("{}_caller", caller.name()));
+        // In TLS SIPp speaks to haproxy, which dials on.
+        let to = if port == HIDDEN { at(own, FRONT) } else { at(self.places.address("sbc"), port) };
+        let script = self.scenario(caller, Side::Caller, self.script.caller);
+        let before = self.processor();
+        let start = |connection: u16| {
+            let name = format!("{}-caller-{connection}", caller.name());
+            Player::calls(&name, &script, wire, at(own, CALLER + connection), to, load, &self.places.directory)
+        };
+        let players: Vec<Player> = (0..load.connections).map(start).collect();
+        let outcomes: Vec<Outcome> = players.into_iter().map(Player::finish).collect();
+        let successful: u64 = outcomes.iter().map(|outcome| outcome.successful).sum();
+        assert_eq!(successful, u64::from(load.total()), "calls of {caller:?}");
+        let mut setups: Vec<Duration> = outcomes.into_iter().flat_map(|outcome| outcome.setups).collect();
+        setups.sort_unstable();
+        Report { setups, processor: self.processor() - before }
+    }
+
+    /// Ends the lab: `calls` have to have arrived at each platform in `callers`' calls, and Tandem has to end well.
+    ///
+    /// # Panics
+    ///
+    /// Unless each waiting side took exactly the calls that concern it, and Tandem ended by itself with
+    /// success, one record a call, no panic and no number in its log.
+    pub fn finish(mut self, callers: &[Platform], calls: u32) {
+        for (platform, side, player) in std::mem::take(&mut self.waiting) {
+            let concerned = match side {
+                Side::Called => self.script.reached && callers.contains(&platform.peer()),
+                Side::Caller | Side::Dialog => callers.contains(&platform),
+            };
+            let expected = if concerned { u64::from(calls) } else { 0 };
+            let outcome = player.dismiss(concerned);
+            let taken = if side == Side::Called { outcome.counter("calls") } else { outcome.successful };
+            assert_eq!(taken, expected, "calls at the {} side of {platform:?}", side.name());
+        }
+        if let Some(mut tandem) = self.tandem.take() {
+            tandem.signal("TERM");
+            let status = tandem.ended(Duration::from_secs(30));
+            let log = fs::read_to_string(self.places.directory.join("tandem.log")).unwrap_or_default();
+            assert!(status.success(), "tandem ended with {status}\n{}", tandem.output());
+            assert!(!log.contains("panicked"), "{log}");
+            let records = fs::read_to_string(self.places.directory.join("calls.jsonl")).unwrap_or_default();
+            let expected = usize::try_from(calls).unwrap_or(usize::MAX) * callers.len();
+            // What no route took never became a call.
+            assert!(!self.script.reached || records.lines().count() == expected, "one record a call:\n{records}");
+            assert!(!log.contains(TEAMS_NUMBER) && !log.contains(GENESYS_NUMBER), "a number in the log:\n{log}");
+        }
+        drop(fs::remove_dir_all(&self.places.directory));
+    }
+
+    /// Processor time that Tandem has taken since it started.
+    fn processor(&self) -> Duration {
+        self.tandem.as_ref().map_or(Duration::ZERO, Process::processor)
+    }
+
+    fn scenario(&self, platform: Platform, side: Side, flow: &str) -> String {
+        let script = scenario(platform.name(), flow, &self.places.played(platform, side, self.script));
+        // Without Tandem nobody translates, so what has to be translated cannot be checked.
+        if self.direct { script.replace("=\"true\" assign_to", "=\"false\" assign_to") } else { script }
+    }
+}
+
+/// The plain port behind haproxy of a side that waits.
+const HIDDEN: u16 = 5080;
+/// The plain port of haproxy for a caller.
+const FRONT: u16 = 5070;
+/// The port a caller calls from.
+const CALLER: u16 = 5071;
+
+/// Who is where in a lab.
+struct Places {
+    transport: Transport,
+    block: [u8; 2],
+    directory: PathBuf,
+}
+
+impl Places {
+    fn new(transport: Transport) -> Self {
+        static LABS: AtomicU8 = AtomicU8::new(0);
+        let lab = LABS.fetch_add(1, Ordering::Relaxed);
+        let process = std::process::id();
+        // Two octets of 127.x.y.z tell labs apart, so that ports can be those of the platforms.
+        let [low, middle, ..] = process.to_le_bytes();
+        let block = [middle.wrapping_add(lab.wrapping_mul(16)).max(1), low];
+        let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("sipp-{process}-{lab}"));
+        fs::create_dir_all(&directory).expect("cargo's directory for tests is writable");
+        Self { transport, block, directory }
+    }
+
+    fn address(&self, who: &str) -> Ipv4Addr {
+        let last = match who {
+            "sbc" => 1,
+            "dns" => 2,
+            "teams_caller" => 17,
+            "teams_called" => 18,
+            "teams_dialog" => 19,
+            "genesys_caller" => 33,
+            "genesys_called" => 34,
+            "genesys_dialog" => 35,
+            "genesys_silent" => 36,
+            other => panic!("nobody is called {other}"),
+        };
+        Ipv4Addr::new(127, self.block[0], self.block[1], last)
+    }
+
+    /// How SIPp speaks as `platform`, and on which port it waits.
+    fn wire(&self, platform: Platform) -> (Wire, u16) {
+        match (platform, self.transport) {
+            (Platform::Teams, _) | (_, Transport::Tls) => (Wire::Tcp, HIDDEN),
+            (Platform::Genesys, Transport::Tcp) => (Wire::Tcp, 5060),
+            (Platform::Genesys, Transport::Udp) => (Wire::Udp, 5060),
+        }
+    }
+
+    /// Writes one of the files beside this one, filled in.
+    fn write(&self, name: &str, keys: &Keys) -> PathBuf {
+        let text = fs::read_to_string(home().join(name)).expect("a file of the repository");
+        let path = self.directory.join(name);
+        fs::write(&path, fill(&text, keys)).expect("the lab's directory is writable");
+        path
+    }
+
+    /// What every file may say.
+    fn keys(&self) -> Keys {
+        let [high, low] = self.block;
+        let mut keys: Keys = ADDRESSES.iter().map(|(key, who)| (*key, self.address(who).to_string())).collect();
+        keys.extend([
+            ("dir", self.directory.display().to_string()),
+            ("sbc", SBC.to_owned()),
+            ("teams_range", format!("127.{high}.{low}.16/28")),
+            ("genesys_range", format!("127.{high}.{low}.32/28")),
+            ("genesys_number", GENESYS_NUMBER.to_owned()),
+            ("transport", self.transport.name().to_owned()),
+        ]);
+        keys
+    }
+
+    /// What the messages of one side say besides.
+    fn played(&self, platform: Platform, side: Side, script: Script) -> Keys {
+        let called = script.number.unwrap_or(platform.peer().number());
+        let (name, port) = (self.transport.name(), self.transport.port());
+        let (contact, route, uri, hold, held, via, port) = match platform {
+            Platform::Teams => (
+                TEAMS_CONTACT.to_owned(),
+                format!("sip:{}:5061;transport=tls", if side == Side::Called { TEAMS_CALLED } else { TEAMS_DIALOG }),
+                format!("sip:{called}@{SBC}:5061;user=phone;transport=tls"),
+                "inactive", // TDR-94
+                "inactive", // TDR-93
+                "TLS".to_owned(),
+                5061,
+            ),
+            Platform::Genesys => {
+                let proxy = self.address(if side == Side::Called { "genesys_called" } else { "genesys_dialog" });
+                let node = self.address("genesys_silent");
+                (
+                    format!("sip:{GENESYS_NUMBER}@{node}:{port};transport={name};gc-node=c9d0;ob"),
+                    format!("sip:{proxy}:{port};transport={name}"),
+                    format!("sip:{called}@{SBC}:{port};transport={name}"),
+                    "sendonly",
+                    "(inactive|sendonly)",
+                    name.to_uppercase(),
+                    port,
+                )
+            }
+        };
+        let who = |side: &str| self.address(&format!("{}_{side}", platform.name())).to_string();
+        let mut keys = self.keys();
+        keys.extend([
+            ("caller", platform.number().to_owned()),
+            ("called", called.to_owned()),
+            ("caller_ip", who("caller")),
+            ("called_ip", who("called")),
+            ("contact_pattern", pattern(&contact)),
+            ("contact", contact),
+            ("route_pattern", pattern(&route)),
+            ("route", route),
+            ("invite_uri", uri),
+            ("hold", hold.to_owned()),
+            ("held", held.to_owned()),
+            ("held_answer", "inactive".to_owned()),
+            ("via", via),
+            ("port", port.to_string()),
+            // A datagram's answer goes where its Via says, and no rport stands in the topmost (RFC 3261 §18.2.2).
+            (
+                "caller_port",
+                if self.transport == Transport::Udp { "[local_port]".to_owned() } else { port.to_string() },
+            ),
+            ("refusal", script.refusal.to_string()),
+            ("ring", script.ring.as_millis().to_string()),
+            ("talk", script.talk.as_millis().to_string()),
+        ]);
+        keys
+    }
+}
+
+/// The hub's Contact: its host is never dialled where a Record-Route stands above it (TDR-83).
+const TEAMS_CONTACT: &str = "sip:api-du-a-euwe.pstnhub.microsoft.com:443;\
+    x-i=109abb90-0000-40dc-ad31-000000000001;x-c=64ce308b2417594d8bd91a8ade8a0001/d/8/f071fe23ac23488e";
+/// The hub's proxy beside the side that is called.
+const TEAMS_CALLED: &str = "sip-du-a-us.pstnhub.microsoft.com";
+/// The hub's proxy beside the caller.
+const TEAMS_DIALOG: &str = "sip-du-a-eu.pstnhub.microsoft.com";
+
+/// Keys whose value is an address.
+const ADDRESSES: [(&str, &str); 9] = [
+    ("sbc_ip", "sbc"),
+    ("dns_ip", "dns"),
+    ("teams_caller", "teams_caller"),
+    ("teams_called", "teams_called"),
+    ("teams_dialog", "teams_dialog"),
+    ("genesys_caller", "genesys_caller"),
+    ("genesys_called", "genesys_called"),
+    ("genesys_dialog", "genesys_dialog"),
+    ("genesys_silent", "genesys_silent"),
+];

@@ -1,0 +1,64 @@
+//! SIPp plays both platforms and calls cross the `tandem` binary on real sockets.
+//!
+//! Each test starts a lab of its own on loopback addresses of its own: SIPp on every side, haproxy for the TLS
+//! that Debian's SIPp lacks, dnsmasq for names, the binary between them. Flows stand in `flows/`, the messages of
+//! the platforms in `teams/` and `genesys/`. Teams speaks TLS always; Genesys speaks each of the three transports.
+//! What is judged is SIPp's own verdict on every call, at every side, and how the binary ends.
+#![cfg(feature = "shell")]
+
+#[expect(dead_code, reason = "some of it serves benches/load.rs")]
+mod lab;
+
+use lab::{DIRECTIONS, Lab, Load, Platform, Script, Transport, possible};
+use std::time::Duration;
+
+/// A few calls, so that one mixed up with another shows.
+const FEW: Load = Load { connections: 1, calls: 5, rate: 20, at_once: 5, timed: false };
+
+/// Plays `script` from Genesys to Teams, then from Teams to Genesys.
+fn both_ways(transport: Transport, script: Script, load: Load) {
+    if !possible() {
+        return;
+    }
+    let lab = Lab::start(transport, script, 2);
+    for caller in DIRECTIONS {
+        lab.place(caller, load);
+    }
+    lab.finish(&DIRECTIONS, load.total());
+}
+
+/// The same facts, once a transport of Genesys.
+macro_rules! over_each_transport {
+    ($($name:ident: $script:expr, $load:expr;)*) => {
+        mod tls { $(#[test] fn $name() { super::both_ways(super::Transport::Tls, $script, $load); })* }
+        mod tcp { $(#[test] fn $name() { super::both_ways(super::Transport::Tcp, $script, $load); })* }
+        mod udp { $(#[test] fn $name() { super::both_ways(super::Transport::Udp, $script, $load); })* }
+    };
+}
+
+const HUNG_UP: Script = Script { hung_up: true, ..Script::new("stays", "answers_and_hangs_up") };
+const NO_ANSWER: Script = Script { refusal: 480, ..Script::new("is_refused", "is_cancelled") };
+const UNKNOWN: Script =
+    Script { refusal: 404, reached: false, number: Some("+15005550199"), ..Script::new("is_refused", "answers") };
+const MANY: Script = Script { talk: Duration::from_secs(3), ..Script::new("hangs_up", "answers") };
+const AT_ONCE: Load = Load { calls: 200, rate: 200, at_once: 200, ..FEW };
+
+over_each_transport! {
+    the_caller_hangs_up: crate::Script::new("hangs_up", "answers"), crate::FEW;
+    the_called_side_hangs_up: crate::HUNG_UP, crate::FEW;
+    the_caller_cancels: crate::Script::new("cancels", "is_cancelled"), crate::FEW;
+    a_busy_user_is_busy_on_the_other_side: crate::Script::new("is_refused", "is_busy"), crate::FEW;
+    nobody_answers: crate::NO_ANSWER, crate::FEW;
+    an_unknown_number_is_not_found: crate::UNKNOWN, crate::FEW;
+    a_call_is_held_and_resumed: crate::Script::new("holds", "is_held"), crate::FEW;
+    two_hundred_calls_at_once: crate::MANY, crate::AT_ONCE;
+}
+
+#[test]
+fn the_lab_itself_loses_no_call() {
+    if possible() {
+        let lab = Lab::without_tandem(Script::new("hangs_up", "answers"));
+        lab.place(Platform::Teams, FEW);
+        lab.finish(&[Platform::Teams], FEW.total());
+    }
+}
