@@ -6,6 +6,7 @@
 mod calls;
 mod check;
 mod drain;
+mod log;
 mod run;
 mod status;
 

@@ -1,13 +1,11 @@
 //! `tandem run`: the element until it is told to end.
 
-use super::{ConfigurationFile, complain, exit};
+use super::{ConfigurationFile, complain, exit, log};
 use crate::config;
 use crate::process::Running;
-use crate::settings::LogSettings;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 /// Starts, waits for the end, and says how it went.
 pub(super) fn run(arguments: &ConfigurationFile) -> ExitCode {
@@ -24,10 +22,10 @@ pub(super) fn run(arguments: &ConfigurationFile) -> ExitCode {
     for warning in &loaded.warnings {
         eprintln!("{}", warning.render(colour));
     }
-    if let Err(error) = begin_log(&loaded.settings.log) {
-        return complain(exit::CONFIGURATION, &format!("log filter: {error}"), "correct filter in [log]");
-    }
-    log_panics();
+    let _log = match log::begin(&loaded.settings.log) {
+        Ok(log) => log,
+        Err(error) => return complain(exit::CONFIGURATION, &format!("log: {error}"), "correct filter in [log]"),
+    };
     let running = match Running::start(loaded.settings) {
         Ok(running) => running,
         Err(error) => {
@@ -61,24 +59,4 @@ async fn until_the_end(running: &Running) -> io::Result<()> {
         running.drain(asked_before);
         asked_before = true;
     }
-}
-
-fn begin_log(settings: &LogSettings) -> Result<(), tracing_subscriber::filter::ParseError> {
-    let filter = EnvFilter::builder().parse(&settings.filter)?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    if settings.json {
-        log.json().flatten_event(true).init();
-    } else {
-        log.with_ansi(io::stderr().is_terminal()).init();
-    }
-    Ok(())
-}
-
-/// Panics go to the log with their place and without their text: that may quote a message.
-fn log_panics() {
-    std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        let thread = std::thread::current().name().unwrap_or_default().to_owned();
-        tracing::error!(place, thread, "panic");
-    }));
 }

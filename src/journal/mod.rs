@@ -166,18 +166,18 @@ impl Journal {
         match &event.kind {
             EventKind::CallStarted { from } => {
                 let from = self.trunk(*from);
-                tracing::info!(call, worker, %from, "call started");
+                tracing::debug!(call, worker, %from, "call started");
                 self.metrics.call_started(&from);
             }
             EventKind::CallAnswered { to, after_ms } => {
                 let to = self.trunk(*to);
-                tracing::info!(call, worker, %to, after_ms, "call answered");
+                tracing::debug!(call, worker, %to, after_ms, "call answered");
                 self.metrics.call_answered(&to, *after_ms);
             }
             EventKind::CallEnded(record) => {
+                // Without the reason: its words are the peer's, who may put anything into them.
                 tracing::info!(
-                    call, worker, from = record.from_trunk, to = record.to_trunk, status = record.status,
-                    reason = record.reason, ended_by = ?record.ended_by, caller = %record.caller, callee = %record.callee,
+                    call, worker, from = record.from_trunk, to = record.to_trunk, status = record.status, ended_by = ?record.ended_by, caller = %record.caller, callee = %record.callee,
                     answered = record.answered_ms.is_some(), duration_ms = record.ended_ms.saturating_sub(record.started_ms),
                     "call ended"
                 );

@@ -9,7 +9,7 @@ use crate::config::directory_file::{self, ReadDirectory};
 use crate::journal::unix_ms;
 use crate::settings::Settings;
 use crate::transport::TlsTable;
-use crate::worker::{Order, Phase};
+use crate::worker::{Order, Phase, restart_alarm};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
@@ -21,6 +21,9 @@ const SETTLE: Duration = Duration::from_millis(500);
 
 /// How often what no event tells is looked at: files on network mounts, certificates, silent workers.
 const LOOK: Duration = Duration::from_secs(30);
+
+/// How long a restart of a worker stays an alarm.
+const RECENT: Duration = Duration::from_secs(3600);
 
 /// How long the BYEs of the end may take.
 const ENDING: Duration = Duration::from_secs(10);
@@ -141,7 +144,11 @@ impl Control {
             }
         }
         let stuck = status::stuck(shared);
-        for (worker, _) in shared.exchange.desks() {
+        for (worker, desk) in shared.exchange.desks() {
+            let quiet_ms = unix_ms().saturating_sub(desk.restarted_ms());
+            if desk.restarts() > 0 && u128::from(quiet_ms) > RECENT.as_millis() {
+                shared.journal.alarm(restart_alarm(worker, None));
+            }
             shared.journal.alarm(alarms::stuck(worker, stuck.contains(&worker)));
         }
     }

@@ -7,7 +7,7 @@
 use crate::call::CallSummary;
 use crate::flow::{FlowId, ListenerId, Peer};
 use crate::io::Token;
-use crate::journal::WorkerGauges;
+use crate::journal::{WorkerGauges, unix_ms};
 use crate::sip::Message;
 use crate::transport::Accepted;
 use bytes::Bytes;
@@ -119,6 +119,8 @@ pub struct Desk {
     pub(super) alive_ms: AtomicU64,
     /// How often it was started anew.
     pub(super) restarts: AtomicU64,
+    /// When it was last, milliseconds since the Unix epoch; 0: never.
+    pub(super) restarted_ms: AtomicU64,
     saved: Mutex<HashMap<Uuid, Saved>>,
     /// The call being restored: one that makes the worker panic again is given up.
     restoring: Mutex<Option<Uuid>>,
@@ -137,8 +139,9 @@ impl Desk {
             calls: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
             transactions: AtomicUsize::new(0),
-            alive_ms: AtomicU64::new(0),
+            alive_ms: AtomicU64::new(unix_ms()),
             restarts: AtomicU64::new(0),
+            restarted_ms: AtomicU64::new(0),
             saved: Mutex::default(),
             restoring: Mutex::default(),
             followers: Mutex::default(),
@@ -166,7 +169,7 @@ impl Desk {
         self.calls.load(Ordering::Relaxed) + self.mail.max_capacity() - self.mail.capacity()
     }
 
-    /// When it last went through its loop, milliseconds since the Unix epoch; 0 before the first time.
+    /// When it last went through its loop, milliseconds since the Unix epoch; at first when it was made.
     pub fn alive_ms(&self) -> u64 {
         self.alive_ms.load(Ordering::Relaxed)
     }
@@ -174,6 +177,11 @@ impl Desk {
     /// How often it was started anew after a panic.
     pub fn restarts(&self) -> u64 {
         self.restarts.load(Ordering::Relaxed)
+    }
+
+    /// When it was last started anew, milliseconds since the Unix epoch; 0: never.
+    pub fn restarted_ms(&self) -> u64 {
+        self.restarted_ms.load(Ordering::Relaxed)
     }
 
     /// Keeps the state of a call unless a later one is kept.

@@ -37,6 +37,8 @@ pub(super) struct Worker<'s> {
     dealt: Dealt,
     /// Keys the To tags of the responses that are made here.
     tags: foldhash::fast::RandomState,
+    /// Whether connections came or went: counting them goes through all of them.
+    recount: bool,
     /// What outputs caused, for the core once it is drained.
     caused: VecDeque<Input>,
 }
@@ -67,6 +69,7 @@ impl<'s> Worker<'s> {
             endpoint,
             dealt: Dealt::default(),
             tags: foldhash::fast::RandomState::default(),
+            recount: true,
             caused: VecDeque::new(),
         }
     }
@@ -134,7 +137,7 @@ impl<'s> Worker<'s> {
                 changed = phase.changed() => if changed.is_err() { return },
                 Some(order) = orders.recv() => self.order(order),
                 () = self.some(mail, &mut arrivals) => {}
-                () = &mut sleep => {}
+                () = &mut sleep => self.recount = true,
             }
         }
     }
@@ -162,7 +165,10 @@ impl<'s> Worker<'s> {
 
     fn order(&mut self, order: Order) {
         match order {
-            Order::Accept(accepted) => self.endpoint.adopt(accepted),
+            Order::Accept(accepted) => {
+                self.recount = true;
+                self.endpoint.adopt(accepted);
+            }
             Order::HangUp(call) => self.input(Input::HangUp { call }),
             // Who asked may have stopped waiting.
             Order::Calls(answer) => drop(answer.send(self.edge.calls())),
@@ -179,6 +185,7 @@ impl<'s> Worker<'s> {
                 self.input(Input::Malformed { request, fault, flow, peer });
             }
             Arrival::FlowLost { flow, reason } => {
+                self.recount = true;
                 tracing::debug!(worker = self.start.worker, flow = flow.n, reason, "flow lost");
                 for follower in self.desk.unfollow(flow) {
                     self.start.exchange.tell(follower, Mail::FlowLost(flow));
@@ -337,11 +344,14 @@ impl<'s> Worker<'s> {
     }
 
     /// Shows the others, and the metrics, what this worker holds.
-    fn publish(&self) {
+    fn publish(&mut self) {
         let gauges = self.edge.gauges();
         let before = self.desk.calls.swap(gauges.calls, Ordering::Relaxed);
         self.desk.transactions.store(gauges.client_transactions + gauges.server_transactions, Ordering::Relaxed);
-        self.desk.connections.store(self.endpoint.gauges().connections, Ordering::Relaxed);
+        if std::mem::take(&mut self.recount) {
+            let open = self.endpoint.gauges();
+            self.desk.connections.store(open.connections + open.handshakes, Ordering::Relaxed);
+        }
         self.desk.alive_ms.store(unix_ms(), Ordering::Relaxed);
         if before > 0 && gauges.calls == 0 {
             self.start.exchange.quiet.notify_waiters();

@@ -16,7 +16,7 @@ pub use admission::{MAX_TRUNKS, Share, Tally};
 pub use exchange::{Desk, Exchange, MAX_WORKERS, Mail, Order, Saved, UDP_WORKER};
 
 use crate::event::{Alarm, Severity};
-use crate::journal::Journal;
+use crate::journal::{Journal, unix_ms};
 use crate::snapshot::Snapshot;
 use crate::transport::{Counters, Resolver, SharedState};
 use life::Worker;
@@ -95,7 +95,6 @@ pub fn spawn(start: WorkerStart) -> io::Result<JoinHandle<()>> {
 /// Runs the worker again after each panic.
 fn supervise(start: &WorkerStart) {
     let Some(desk) = start.exchange.desk(start.worker) else { return };
-    let key = format!("worker_restart:{}", start.worker);
     loop {
         match catch_unwind(AssertUnwindSafe(|| run(start, desk))) {
             Ok(Ok(())) => break,
@@ -103,13 +102,8 @@ fn supervise(start: &WorkerStart) {
             Err(_) => {}
         }
         let restarts = desk.restarts.fetch_add(1, Ordering::Relaxed) + 1;
-        start.journal.alarm(Alarm {
-            key: key.clone(),
-            severity: Severity::Critical,
-            raised: true,
-            text: format!("worker {} failed and was started anew ({restarts} times)", start.worker),
-            remedy: "report the panic from the log; calls that were not yet confirmed are lost",
-        });
+        desk.restarted_ms.store(unix_ms(), Ordering::Relaxed);
+        start.journal.alarm(restart_alarm(start.worker, Some(restarts)));
         for (flow, followers) in desk.unfollow_all() {
             for follower in followers {
                 start.exchange.tell(follower, Mail::FlowLost(flow));
@@ -120,6 +114,18 @@ fn supervise(start: &WorkerStart) {
     }
     desk.calls.store(0, Ordering::Relaxed);
     start.exchange.quiet.notify_waiters();
+}
+
+/// The alarm about a worker that was started anew; `None`: long ago.
+pub fn restart_alarm(worker: u16, restarts: Option<u64>) -> Alarm {
+    let times = restarts.unwrap_or_default();
+    Alarm {
+        key: format!("worker_restart:{worker}"),
+        severity: Severity::Critical,
+        raised: restarts.is_some(),
+        text: format!("worker {worker} failed and was started anew ({times} times so far)"),
+        remedy: "report the panic from the log; calls that were not yet confirmed are lost",
+    }
 }
 
 /// One life of a worker.

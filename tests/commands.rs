@@ -1,0 +1,135 @@
+//! The binary as an operator has it: run, status, calls, drain, signals and exit codes.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use tandem::twin::lab::{ALICE, CUSTOMER};
+use tandem::twin::{Call, Lab, Placed};
+
+/// A running `tandem run` and its log.
+struct Process {
+    child: Child,
+    log: BufReader<ChildStderr>,
+}
+
+impl Process {
+    fn start(configuration: &Path) -> Self {
+        let mut child = command(&["run", "--config", configuration.to_str().unwrap()]).spawn().unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap());
+        let mut process = Self { child, log };
+        process.until("serving");
+        process
+    }
+
+    /// Reads the log up to a line with `text`; all lines read.
+    fn until(&mut self, text: &str) -> String {
+        let mut read = String::new();
+        loop {
+            let start = read.len();
+            assert!(self.log.read_line(&mut read).unwrap() > 0, "the log ended without {text}:\n{read}");
+            if read[start..].contains(text) {
+                return read;
+            }
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Only a test that failed leaves it running.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tandem"));
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn ran(arguments: &[&str]) -> Output {
+    command(arguments).output().unwrap()
+}
+
+async fn connect(lab: &Lab) -> (Call, Call) {
+    let mut caller = lab.genesys.place(&Placed::new(CUSTOMER, ALICE)).await.unwrap();
+    let mut callee = lab.hub.incoming().await.unwrap();
+    let (answer, answered) = tokio::join!(callee.answer(""), caller.answered());
+    answer.unwrap();
+    answered.unwrap();
+    (caller, callee)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_is_asked_reloaded_and_ended() {
+    let lab = Lab::start("").await.unwrap();
+    let configuration = lab.configuration.to_str().unwrap();
+    let mut process = Process::start(&lab.configuration);
+    let (mut genesys, mut teams) = connect(&lab).await;
+
+    let status = ran(&["status", "--config", configuration]);
+    let text = String::from_utf8(status.stdout).unwrap();
+    assert!(status.status.success() && text.contains("trunk teams") && text.contains("1 calls"), "{text}");
+    let calls = ran(&["calls", "--config", configuration, "--json"]);
+    let calls: serde_json::Value = serde_json::from_slice(&calls.stdout).unwrap();
+    assert_eq!((&calls[0]["from"], &calls[0]["to"]), (&"genesys".into(), &"teams".into()));
+
+    process.signal(Signal::SIGHUP);
+    process.until("configuration reloaded");
+
+    process.signal(Signal::SIGTERM);
+    process.until("draining");
+    let refused = lab.genesys.place(&Placed::new(CUSTOMER, ALICE)).await.unwrap().refused(503).await;
+    refused.unwrap();
+    process.signal(Signal::SIGTERM);
+    let (one, two) = tokio::join!(genesys.hung_up(), teams.hung_up());
+    one.unwrap();
+    two.unwrap();
+    let log = process.until("ended");
+    assert!(process.child.wait().unwrap().success());
+    assert!(!log.contains("5550123"), "a number stands in the log:\n{log}");
+    assert_eq!(ran(&["status", "--config", configuration]).status.code(), Some(69));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn drain_now_and_wait_returns_when_all_is_over() {
+    let lab = Lab::start("").await.unwrap();
+    let configuration = lab.configuration.to_str().unwrap();
+    let mut process = Process::start(&lab.configuration);
+    let (mut genesys, mut teams) = connect(&lab).await;
+    let drained = ran(&["drain", "--config", configuration, "--now", "--wait"]);
+    assert!(drained.status.success(), "{drained:?}");
+    let (one, two) = tokio::join!(genesys.hung_up(), teams.hung_up());
+    one.unwrap();
+    two.unwrap();
+    assert!(process.child.wait().unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_is_told_by_the_exit_code_and_with_a_remedy() {
+    let lab = Lab::start("").await.unwrap();
+    let configuration = lab.configuration.to_str().unwrap();
+    let _first = Process::start(&lab.configuration);
+    let second = ran(&["run", "--config", configuration]);
+    assert_eq!(second.status.code(), Some(69), "the address is taken");
+    assert!(String::from_utf8(second.stderr).unwrap().contains("help:"));
+
+    let bad = lab.directory().join("bad.toml");
+    std::fs::write(&bad, "[edgy]\n").unwrap();
+    let refused = ran(&["run", "--config", bad.to_str().unwrap()]);
+    assert_eq!(refused.status.code(), Some(78));
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(told.contains("bad.toml:1") && told.contains("edge"), "{told}");
+    assert_eq!(ran(&["run", "--nonsense"]).status.code(), Some(64));
+    let nobody = lab.directory().join("nobody.sock");
+    assert_eq!(ran(&["status", "--socket", nobody.to_str().unwrap()]).status.code(), Some(69));
+}
