@@ -194,7 +194,9 @@ pub fn successor(before: &str, after: &str, hub: bool, refused: u64) -> Vec<Brea
     let number = |text: &str| text.parse::<u64>().unwrap_or(0);
     found.note(id == new_id, "RFC 3264 §8", || format!("o= session id {new_id} after {id}"));
     let step = number(new_version).checked_sub(number(version));
-    found.note(step.is_some_and(|step| step <= 1 + refused), "RFC 3264 §8", || format!("o= version {new_version} after {version}"));
+    found.note(step.is_some_and(|step| step <= 1 + refused), "RFC 3264 §8", || {
+        format!("o= version {new_version} after {version}")
+    });
     found.note(step != Some(0) || before == after, "RFC 3264 §8", || "changed with the same o= version".into());
     found.note(new.media.len() >= old.media.len(), "RFC 3264 §8", || "fewer media than before".into());
     if hub {
