@@ -117,11 +117,15 @@ fn crossings(all: &[(Leg, &Traced)]) -> Vec<Crossing> {
         }
         let origin = all[..at].iter().rev().find(|(other, from)| other != leg && from.sent && kind(&from.plain) == own);
         let Some((from, origin)) = origin else { continue };
-        let crossing =
-            Crossing { message: label(&traced.plain), from: *from, changes: changes(&origin.plain, &traced.plain) };
-        // The same change again (a repeated hold, say) teaches nothing.
-        let again = found.iter().any(|earlier| earlier.message == crossing.message && earlier.from == crossing.from);
-        if !again && (own.0 == "INVITE" || own.0 == "BYE") {
+        let initial = own.1 == 0 && traced.plain.tag("To").is_empty();
+        let mut changes = changes(&origin.plain, &traced.plain);
+        if !initial {
+            changes.retain(|change| !REPEATED.contains(&change.what.as_str()));
+        }
+        let crossing = Crossing { message: label(&traced.plain), from: *from, changes };
+        // The same change again teaches nothing.
+        let known = |earlier: &Crossing| earlier.message == crossing.message && earlier.changes == crossing.changes;
+        if !crossing.changes.is_empty() && !found.iter().any(known) {
             found.push(crossing);
         }
     }

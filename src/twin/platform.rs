@@ -425,6 +425,43 @@ impl Inner {
 }
 
 impl Leg {
+    /// A leg at its first INVITE, whoever sent that. `local` and `remote` are the parties of the platform's
+    /// own requests; `dialog` is what it will hold requests of the SBC against.
+    pub(crate) fn new(
+        ids: Ids,
+        (local, remote): (String, String),
+        dialog: dialog::Dialog,
+        invite: Plain,
+        connection: Arc<Connection>,
+        (media, events): (Media, mpsc::Sender<Happened>),
+    ) -> Self {
+        Self {
+            ids,
+            local,
+            remote,
+            target: String::new(),
+            routes: Vec::new(),
+            dialog,
+            cseq: 1,
+            invite,
+            connection,
+            their_invite: None,
+            acked: false,
+            final_status: 0,
+            ended: false,
+            abandoned: false,
+            media,
+            offered: None,
+            their_last: None,
+            their_contact: String::new(),
+            their_tags: Vec::new(),
+            refuse: None,
+            offering: false,
+            refused: 0,
+            events,
+        }
+    }
+
     pub(crate) fn call_id(&self) -> &str {
         self.invite.first("Call-ID")
     }

@@ -115,36 +115,23 @@ impl Inner {
         let call_id = plain.first("Call-ID").to_owned();
         self.send_on(connection, Text::response(self.side.upper(), &plain, 100, "Trying", "").finish(None));
         let media = self.side.media(ids.number);
-        let mailbox = self.open(&call_id, |events| Leg {
-            local: format!("{};tag={}", plain.first("To"), ids.tag),
-            remote: plain.first("From").to_owned(),
-            target: address(plain.first("Contact")).uri.to_owned(),
-            routes: plain.list("Record-Route").into_iter().map(str::to_owned).collect(),
-            dialog: dialog::Dialog {
-                contact: ids.contact.clone(),
-                routes: ids.record_routes.iter().rev().cloned().collect(),
-                local_tag: ids.tag.clone(),
-                remote_tag: plain.tag("From").to_owned(),
-                last_cseq: Some(plain.cseq()),
-            },
-            cseq: 0,
-            connection: connection.clone(),
-            their_invite: Some(plain.cseq()),
-            acked: false,
-            final_status: 0,
-            ended: false,
-            abandoned: false,
-            media,
-            offered: None,
-            their_last: plain.sdp().map(str::to_owned),
-            their_contact: plain.first("Contact").to_owned(),
-            their_tags: Vec::new(),
-            refuse: None,
-            offering: false,
-            refused: 0,
-            events,
-            invite: plain,
-            ids,
+        let dialog = dialog::Dialog {
+            contact: ids.contact.clone(),
+            routes: ids.record_routes.iter().rev().cloned().collect(),
+            local_tag: ids.tag.clone(),
+            remote_tag: plain.tag("From").to_owned(),
+            last_cseq: Some(plain.cseq()),
+        };
+        let parties = (format!("{};tag={}", plain.first("To"), ids.tag), plain.first("From").to_owned());
+        let mailbox = self.open(&call_id, |events| {
+            let mut leg = Leg::new(ids, parties, dialog, plain.clone(), connection.clone(), (media, events));
+            leg.cseq = 0;
+            leg.target = address(plain.first("Contact")).uri.to_owned();
+            leg.routes = plain.list("Record-Route").into_iter().map(str::to_owned).collect();
+            leg.their_invite = Some(plain.cseq());
+            leg.their_last = plain.sdp().map(str::to_owned);
+            leg.their_contact = plain.first("Contact").to_owned();
+            leg
         });
         let _ = self.waiting.try_send((call_id, mailbox));
     }
