@@ -5,7 +5,7 @@
 //!
 //! - a response belongs to a client transaction, and through it to a call or to [`Health`];
 //! - a request with our To tag belongs to the leg of that tag (TDR-22: never to a connection);
-//! - a request without one is new: an INVITE may become a call ([`screen`](crate::screen)), OPTIONS is
+//! - a request without one is new: an INVITE may become a call ([`screen`]), OPTIONS is
 //!   answered, everything else is refused.
 //!
 //! Every method is total and panics on no input.

@@ -23,6 +23,7 @@ pub const UNTRACKED: Token = Token(0);
 
 /// Something the core has to know.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly every input is a message: a box for each would cost more")]
 pub enum Input {
     /// A message arrived.
     Message {

@@ -13,6 +13,7 @@
 //! The feature `shell` (default) builds everything; without it the core alone is built.
 
 #![forbid(unsafe_code)]
+#![warn(missing_docs, unreachable_pub)]
 
 pub mod directory;
 pub mod event;

@@ -4,9 +4,9 @@
 //! second is made anew for every target that is tried. From then on each leg speaks its platform's
 //! dialect, and the call translates:
 //!
-//! - [`set_up`]: offer out, answer back, CANCEL, the next target; [`ringing`]: what comes before the answer.
-//! - [`modify`]: re-INVITE and UPDATE, hold, glare, session refresh, realignment.
-//! - [`end`]: BYE from either side, timers that give up, the call record.
+//! - `set_up`: offer out, answer back, CANCEL, the next target; `ringing`: what comes before the answer.
+//! - `modify`: re-INVITE and UPDATE, hold, glare, session refresh, realignment.
+//! - `end`: BYE from either side, timers that give up, the call record.
 //! - [`saved`]: a confirmed call as octets, and back.
 //!
 //! Every description that crosses takes one step through [`Output::Ask`](crate::io::Output::Ask): the

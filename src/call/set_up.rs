@@ -346,8 +346,7 @@ impl Call {
             Next::GiveUp(status) => status,
         };
         let heard = normalize::final_status(kind, self.caller.trunk.kind, status);
-        let why =
-            response.map_or_else(|| failure.explanation().to_owned(), |response| normalize::explanation(response));
+        let why = response.map_or_else(|| failure.explanation().to_owned(), normalize::explanation);
         let reason = response.and_then(|response| normalize::reason(kind, self.caller.trunk.kind, response));
         self.refuse_caller(cx, heard, phrase(heard), &why, reason);
     }
@@ -469,11 +468,13 @@ pub(super) fn phrase(status: u16) -> &'static str {
         603 => "Decline",
         604 => "Does Not Exist Anywhere",
         606 => "Not Acceptable",
-        100..200 => "Progress",
-        200..300 => "OK",
-        300..400 => "Redirected",
-        400..500 => "Request Failure",
-        500..600 => "Server Failure",
-        _ => "Global Failure",
+        _ => match status / 100 {
+            1 => "Progress",
+            2 => "OK",
+            3 => "Redirected",
+            4 => "Request Failure",
+            5 => "Server Failure",
+            _ => "Global Failure",
+        },
     }
 }
