@@ -240,8 +240,9 @@ impl Inner {
                     (leg.their_invite, leg.acked) = (Some(plain.cseq()), false);
                     leg.retarget(&plain);
                     if let (Some(before), Some(after)) = (&leg.their_last, plain.sdp()) {
-                        let refused = std::mem::take(&mut leg.refused);
-                        breaches.extend(description::successor(before, after, self.side.is_hub(), refused));
+                        breaches.extend(description::successor(before, after, self.side.is_hub(), leg.refused));
+                        // A version that an offer used up stays used up until a later one counts.
+                        leg.refused = if before == after { leg.refused } else { 0 };
                     }
                     sdp = match plain.sdp() {
                         Some(offer) => leg.media.answer(offer),
@@ -390,7 +391,7 @@ impl Inner {
                     }
                 } else if let Some(before) = &leg.their_last {
                     breaches.extend(description::successor(before, sdp, self.side.is_hub(), leg.refused));
-                    leg.refused = 0;
+                    leg.refused = if before == sdp { leg.refused } else { 0 };
                 }
                 leg.their_last = Some(sdp.to_owned());
             }

@@ -6,55 +6,62 @@ use crate::twin::octets::Plain;
 use crate::twin::platform::Happened;
 use std::time::Duration;
 
+/// How often an offer that meets 491 is made.
+const ATTEMPTS: u32 = 4;
+
+/// How long the owner of the Call-ID waits after a 491: the least that RFC 3261 §14.1 allows.
+const OWNER_PAUSE: Duration = Duration::from_millis(2100);
+
+/// How long the other side waits: within the 2 s of RFC 3261 §14.1.
+const OTHER_PAUSE: Duration = Duration::from_millis(300);
+
 impl Call {
     /// Sends a re-INVITE on a new connection from another address, with an offer or without, and returns
-    /// the 2xx once its ACK has left.
+    /// the 2xx once its ACK has left. After a 491 it tries again, as both platforms have to.
     ///
     /// # Errors
     ///
-    /// When the final response is no 2xx, or none comes.
+    /// When it is refused otherwise, or again and again, or no final response comes.
     pub async fn re_invite(&mut self, flow: Option<Flow>) -> Result<Plain, Unmet> {
-        let response = self.offer("INVITE", flow).await?;
-        let response = self.is(response, 200)?;
+        let response = self.offer_until_taken("INVITE", flow).await?;
         self.wait("ACK to send", |happened| matches!(happened, Happened::Acknowledged(_))).await?;
         Ok(response)
     }
 
-    /// Sends a re-INVITE and returns its final response, 491 included.
+    /// Sends a re-INVITE once and returns its final response, 491 included.
     ///
     /// # Errors
     ///
     /// When no final response comes.
     pub async fn try_re_invite(&mut self, flow: Flow) -> Result<Plain, Unmet> {
-        self.offer("INVITE", Some(flow)).await
-    }
-
-    /// Sends a re-INVITE; after a 491 again, when the time of RFC 3261 §14.1 has passed.
-    ///
-    /// # Errors
-    ///
-    /// When it is refused otherwise, or five times by 491.
-    pub async fn re_invite_until_taken(&mut self, flow: Flow) -> Result<(), Unmet> {
-        for _ in 0..5 {
-            let response = self.offer("INVITE", Some(flow)).await?;
-            if response.status() != 491 {
-                return self.is(response, 200).map(drop);
-            }
-            // The owner of the Call-ID waits longer, so that the next attempts do not meet.
-            let owner = self.leg(|leg| leg.ids.call_id == leg.call_id());
-            tokio::time::sleep(Duration::from_millis(if owner { 2100 } else { 1000 })).await;
+        let response = self.offer("INVITE", Some(flow)).await?;
+        if response.status() == 200 {
+            self.wait("ACK to send", |happened| matches!(happened, Happened::Acknowledged(_))).await?;
         }
-        Err(Unmet(format!("{}: 491 again and again", self.who())))
+        Ok(response)
     }
 
     /// Sends UPDATE with an offer and returns the 2xx (RFC 3311).
     ///
     /// # Errors
     ///
-    /// When the final response is no 2xx, or none comes.
+    /// As for [`re_invite`](Self::re_invite).
     pub async fn update(&mut self, flow: Flow) -> Result<Plain, Unmet> {
-        let response = self.offer("UPDATE", Some(flow)).await?;
-        self.is(response, 200)
+        self.offer_until_taken("UPDATE", Some(flow)).await
+    }
+
+    /// Offers; after a 491 again, when the time of RFC 3261 §14.1 has passed.
+    async fn offer_until_taken(&mut self, method: &str, flow: Option<Flow>) -> Result<Plain, Unmet> {
+        for _ in 0..ATTEMPTS {
+            let response = self.offer(method, flow).await?;
+            if response.status() != 491 {
+                return self.is(response, 200);
+            }
+            // The owner of the Call-ID waits longer, so that the next attempts do not meet.
+            let owner = self.leg(|leg| leg.ids.call_id == leg.call_id());
+            tokio::time::sleep(if owner { OWNER_PAUSE } else { OTHER_PAUSE }).await;
+        }
+        Err(Unmet(format!("{}: 491 again and again", self.who())))
     }
 
     async fn offer(&mut self, method: &str, flow: Option<Flow>) -> Result<Plain, Unmet> {

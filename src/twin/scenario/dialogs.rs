@@ -92,8 +92,8 @@ pub(super) async fn glare(hub: &Platform, genesys: &Platform) -> Result<(), Unme
         expect(matches!(response.status(), 200 | 491), "a re-INVITE that meets another gets 200 or 491")?;
     }
     // Afterwards each can still change the call.
-    caller.re_invite_until_taken(Flow::SendRecv).await?;
-    callee.re_invite_until_taken(Flow::SendRecv).await?;
+    caller.re_invite(Some(Flow::SendRecv)).await?;
+    callee.re_invite(Some(Flow::SendRecv)).await?;
     hang_up(&mut caller, &mut callee).await
 }
 

@@ -101,6 +101,21 @@ impl Played {
 }
 
 impl Scenario {
+    /// Those that show the usual calls, for who sees them for the first time.
+    pub const SHOWN: &[Self] = &[
+        Self::Health,
+        Self::GenesysToTeams,
+        Self::GenesysHangsUp,
+        Self::TeamsToGenesys,
+        Self::TeamsHangsUp,
+        Self::Busy,
+        Self::UnknownNumber,
+        Self::GenesysCancels,
+        Self::TeamsHolds,
+        Self::GenesysHolds,
+        Self::Forked,
+    ];
+
     /// The scenario of this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|scenario| scenario.name() == name)
