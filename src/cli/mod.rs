@@ -5,6 +5,7 @@
 
 mod calls;
 mod check;
+mod demo;
 mod drain;
 mod log;
 mod run;
@@ -50,6 +51,8 @@ enum Command {
     Run(ConfigurationFile),
     /// Look at a configuration and all it names, and report every finding at once.
     Check(check::Arguments),
+    /// Play both platforms on loopback, place calls, and show what Tandem does with them.
+    Demo(demo::Arguments),
     /// Show how a running element is: trunks, hosts, workers, alarms.
     Status(Local),
     /// List the calls of a running element, or end one.
@@ -122,6 +125,7 @@ pub fn main() -> ExitCode {
     match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Calls(arguments) => calls::run(&arguments),
         Command::Drain(arguments) => drain::run(&arguments),
