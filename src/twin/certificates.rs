@@ -13,6 +13,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// File of the issuing CA's certificate.
+const ISSUER: &str = "issuer.pem";
+
+/// File of its key.
+const ISSUER_KEY: &str = "issuer.key";
+
 /// A certificate chain with its key, in PEM files.
 #[derive(Clone, Debug)]
 pub struct Identity {
@@ -76,6 +82,9 @@ pub fn make(directory: &Path, sbc: &str, genesys: &[&str]) -> io::Result<Certifi
     fs::create_dir_all(directory)?;
     let root = directory.join("root.pem");
     fs::write(&root, root_certificate.pem())?;
+    // The issuing CA's key stays beside what it issued, for renewals.
+    fs::write(directory.join(ISSUER), &chain)?;
+    fs::write(directory.join(ISSUER_KEY), issuer.key().serialize_pem())?;
     let write = |name: &str, leaf: Leaf<'_>| leaf.write(directory, name, &issuer, &chain);
     Ok(Certificates {
         root,
@@ -83,6 +92,23 @@ pub fn make(directory: &Path, sbc: &str, genesys: &[&str]) -> io::Result<Certifi
         genesys: write("genesys", Leaf { names: genesys, usages: &[ServerAuth] })?,
         sbc: write("sbc", Leaf { names: &[sbc], usages: &[ServerAuth, ClientAuth] })?,
     })
+}
+
+/// Issues the SBC's certificate anew, with a new key, in place of the old one (TDR-14).
+///
+/// # Errors
+///
+/// When a file cannot be read or written, or a key not be made.
+pub fn renew(certificates: &Certificates) -> io::Result<()> {
+    use ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
+    let directory = certificates.root.parent().unwrap_or(Path::new("."));
+    let chain = fs::read_to_string(directory.join(ISSUER))?;
+    let key = KeyPair::from_pem(&fs::read_to_string(directory.join(ISSUER_KEY))?).map_err(io::Error::other)?;
+    let issuer = Issuer::from_ca_cert_pem(&chain, key).map_err(io::Error::other)?;
+    let (old, _) = certificates.sbc.load()?;
+    let names = old.first().map(names).unwrap_or_default();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    Leaf { names: &names, usages: &[ServerAuth, ClientAuth] }.write(directory, "sbc", &issuer, &chain).map(drop)
 }
 
 fn authority(name: &str, constraints: BasicConstraints) -> io::Result<CertificateParams> {

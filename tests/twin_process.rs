@@ -1,0 +1,137 @@
+//! What happens to calls when the process around them changes: a worker panics, certificates are
+//! renewed, the element drains, many call at once. Both platforms are played and judge every message.
+
+use std::fs;
+use tandem::config;
+use tandem::process::Running;
+use tandem::twin::lab::{ALICE, CUSTOMER, QUEUE};
+use tandem::twin::scenario::{change, connect, hang_up, nothing_left};
+use tandem::twin::{Call, Flow, Lab, Placed, Platform, certificates};
+
+async fn start() -> (Lab, Running) {
+    let lab = Lab::start("").await.expect("the platforms start");
+    let loaded = config::load(&lab.configuration).expect("the configuration is sound");
+    let running = Running::start(loaded.settings).expect("the element starts");
+    (lab, running)
+}
+
+/// Ends the element; everything was as it should be on both sides.
+async fn end(lab: &Lab, running: Running) {
+    nothing_left(lab).expect("no leg is left");
+    running.stop(true).await;
+    assert_eq!(lab.hub.breaches(), vec![]);
+    assert_eq!(lab.genesys.breaches(), vec![]);
+}
+
+/// Changes a call from both sides, and back.
+async fn change_both_ways(one: &mut Call, other: &mut Call) {
+    change(one, other, Flow::Inactive, "inactive", "inactive").await.expect("hold");
+    change(other, one, Flow::SendRecv, "sendrecv", "sendrecv").await.expect("resume by the other side");
+}
+
+#[cfg(debug_assertions)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_outlive_the_panic_of_their_worker() {
+    let (lab, running) = start().await;
+    let (mut genesys_calls, mut teams_is_called) =
+        connect(&lab.genesys, &lab.hub, CUSTOMER, ALICE).await.expect("a call");
+    let (mut teams_calls, mut genesys_is_called) = connect(&lab.hub, &lab.genesys, ALICE, QUEUE).await.expect("a call");
+    // A call is kept from its ACK on; the hold cannot have been answered before that came.
+    change_both_ways(&mut genesys_calls, &mut teams_is_called).await;
+    change_both_ways(&mut teams_calls, &mut genesys_is_called).await;
+    for worker in 0..2 {
+        running.panic_worker(worker);
+    }
+    change_both_ways(&mut genesys_calls, &mut teams_is_called).await;
+    change_both_ways(&mut teams_calls, &mut genesys_is_called).await;
+    hang_up(&mut teams_is_called, &mut genesys_calls).await.expect("BYE from Teams");
+    hang_up(&mut genesys_is_called, &mut teams_calls).await.expect("BYE from Genesys");
+    let (mut caller, mut callee) = connect(&lab.genesys, &lab.hub, CUSTOMER, ALICE).await.expect("a new call");
+    hang_up(&mut caller, &mut callee).await.expect("BYE");
+    // The worker that speaks for all begins its OPTIONS anew, before their minute is over.
+    lab.hub.expected("TDR-32");
+    end(&lab, running).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn certificates_are_renewed_under_calls() {
+    let (lab, running) = start().await;
+    let (mut caller, mut callee) = connect(&lab.genesys, &lab.hub, CUSTOMER, ALICE).await.expect("a call");
+    let before = fs::read(&lab.certificates.sbc.certificate).expect("a certificate");
+    certificates::renew(&lab.certificates).expect("renewed");
+    assert_ne!(before, fs::read(&lab.certificates.sbc.certificate).expect("a certificate"));
+    let _ = running.reload().await;
+    // New connections from both platforms, and to both, with a certificate of the new key.
+    lab.hub.cut_connections();
+    lab.genesys.cut_connections();
+    change_both_ways(&mut caller, &mut callee).await;
+    hang_up(&mut callee, &mut caller).await.expect("BYE");
+    let (mut caller, mut callee) =
+        connect(&lab.hub, &lab.genesys, ALICE, QUEUE).await.expect("a call with the new one");
+    hang_up(&mut caller, &mut callee).await.expect("BYE");
+    end(&lab, running).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_refuses_new_calls_and_lets_old_ones_end() {
+    let (lab, running) = start().await;
+    let (mut caller, mut callee) = connect(&lab.genesys, &lab.hub, CUSTOMER, ALICE).await.expect("a call");
+    running.drain(false);
+    for (platform, from, to) in [(&lab.genesys, CUSTOMER, ALICE), (&lab.hub, ALICE, QUEUE)] {
+        let mut call = platform.place(&Placed::new(from, to)).await.expect("placed");
+        // GEN-87, TDR-127: 503 before any 18x, so that the platform tries elsewhere.
+        call.refused(503).await.expect("503 while draining");
+    }
+    assert_eq!(lab.genesys.ping().await.expect("an answer").status(), 503, "GEN-87");
+    change_both_ways(&mut caller, &mut callee).await;
+    hang_up(&mut callee, &mut caller).await.expect("BYE");
+    running.stopped().await;
+    assert_eq!(lab.hub.breaches(), vec![]);
+    assert_eq!(lab.genesys.breaches(), vec![]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_hangs_up_on_both_sides() {
+    let (lab, running) = start().await;
+    let (mut caller, mut callee) = connect(&lab.genesys, &lab.hub, CUSTOMER, ALICE).await.expect("a call");
+    let stop = tokio::spawn(running.stop(true));
+    let (one, two) = tokio::join!(caller.hung_up(), callee.hung_up());
+    one.and(two).expect("BYE on both legs");
+    stop.await.expect("no panic");
+    assert_eq!(lab.hub.breaches(), vec![]);
+    assert_eq!(lab.genesys.breaches(), vec![]);
+}
+
+async fn many(from: Platform, to: Platform, caller: &'static str, number: &'static str, count: usize) {
+    let callees = tokio::spawn(async move {
+        let mut calls = tokio::task::JoinSet::new();
+        for _ in 0..count {
+            let mut call = to.incoming().await.expect("a call");
+            calls.spawn(async move {
+                call.ring("", 180, false);
+                call.answer("").await.expect("an ACK");
+                call.hung_up().await.expect("BYE");
+            });
+        }
+        calls.join_all().await;
+    });
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..count {
+        let from = from.clone();
+        callers.spawn(async move {
+            let mut call = from.place(&Placed::new(caller, number)).await.expect("placed");
+            call.answered().await.expect("an answer");
+            call.hang_up().await.expect("200 to BYE");
+        });
+    }
+    callers.join_all().await;
+    callees.await.expect("no panic");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_calls_at_once_both_ways() {
+    let (lab, running) = start().await;
+    let (one, two) = (lab.genesys.clone(), lab.hub.clone());
+    tokio::join!(many(one.clone(), two.clone(), CUSTOMER, ALICE, 50), many(two, one, ALICE, QUEUE, 50));
+    end(&lab, running).await;
+}
