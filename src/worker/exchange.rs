@@ -22,6 +22,10 @@ use uuid::Uuid;
 /// The most messages that wait for a worker: a quarter of a second at 16 000 messages a second.
 const MAIL: usize = 4096;
 
+/// How many calls more than the least loaded a worker keeps, beside an eighth: short calls come in bunches,
+/// and each hand-over costs several wake-ups.
+const SLACK: usize = 8;
+
 /// The most orders of the control plane that wait for a worker; connections are among them.
 const ORDERS: usize = 1024;
 
@@ -294,7 +298,7 @@ impl Exchange {
         let Some(own) = self.desk(here).map(Desk::load) else { return here };
         let least = self.desks().map(|(worker, desk)| (desk.load(), worker)).min();
         match least {
-            Some((load, worker)) if own > load + load / 8 + 4 => worker,
+            Some((load, worker)) if own > load + load / 8 + SLACK => worker,
             _ => here,
         }
     }
@@ -352,14 +356,14 @@ mod tests {
     fn a_call_moves_only_when_its_worker_is_well_above_the_least_loaded() {
         let exchange = Exchange::new(3, Vec::new());
         let calls = |worker, calls| exchange.desk(worker).unwrap().calls.store(calls, Ordering::Relaxed);
-        calls(0, 4);
+        calls(0, SLACK);
         assert_eq!(exchange.place(0), 0);
-        calls(0, 5);
+        calls(0, SLACK + 1);
         calls(1, 3);
         assert_eq!(exchange.place(0), 2);
         calls(2, 100);
         calls(1, 100);
-        calls(0, 110);
+        calls(0, 112);
         assert_eq!(exchange.place(0), 0);
         assert_eq!(exchange.place(9), 9, "an unknown worker keeps what it has");
     }

@@ -291,7 +291,7 @@ impl Lab {
             let log = fs::read_to_string(self.places.directory.join("tandem.log")).unwrap_or_default();
             assert!(status.success(), "tandem ended with {status}\n{}", tandem.output());
             assert!(!log.contains("panicked"), "{log}");
-            let records = fs::read_to_string(self.places.directory.join("calls.jsonl")).unwrap_or_default();
+            let records = fs::read_to_string(self.places.directory.join("var/calls.jsonl")).unwrap_or_default();
             let expected = usize::try_from(calls).unwrap_or(usize::MAX) * callers.len();
             // What no route took never became a call.
             assert!(!self.script.reached || records.lines().count() == expected, "one record a call:\n{records}");
@@ -335,7 +335,7 @@ impl Places {
         let [low, middle, ..] = process.to_le_bytes();
         let block = [middle.wrapping_add(lab.wrapping_mul(16)).max(1), low];
         let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("sipp-{process}-{lab}"));
-        fs::create_dir_all(&directory).expect("cargo's directory for tests is writable");
+        fs::create_dir_all(directory.join("var")).expect("cargo's directory for tests is writable");
         Self { transport, block, directory }
     }
 
