@@ -17,7 +17,7 @@
 //! transaction or timer is left, and each call has its one record (`kept` as last line: not so).
 //!
 //! Parts of a sent line: `sdp` with direction, address, `:port`, `vN`; `tag T` and `to NUMBER`; `fresh`
-//! (outside the dialog); `Name: value` puts a field, `no Name` takes it away, `start: …` and `body: …`
+//! (outside the dialog), `previous` (not to the last such request but to the one before); `Name: value` puts a field, `no Name` takes it away, `start: …` and `body: …`
 //! replace; `flow N`, `source A:P` say where from. Parts of a received line: `Name: value`, `Name ~ part`,
 //! `no Name`, `has Name`, `R-URI`, `sdp` as above, `no sdp`, `at PLACE`, `times N`.
 //! Other lines: see `command` below.
@@ -282,7 +282,7 @@ fn draft(party: &mut party::Party, what: &[&str], clauses: &[&str]) -> Result<Dr
     Ok(match what {
         [status] | [status, "to", _] if let Ok(status) = status.parse::<u16>() => {
             let to = what.get(2).map(|text| method(text));
-            party.answer(status, to.as_ref(), argument(clauses, "tag"))
+            party.answer(status, to.as_ref(), argument(clauses, "tag"), usize::from(clauses.contains(&"previous")))
         }
         ["ACK"] if !fresh => party.acknowledge(),
         ["CANCEL"] if !fresh => party.cancel(),

@@ -213,13 +213,13 @@ impl Party {
     }
 
     /// A response to the last request received, of `method` where a line names one. `fork` is the To tag.
-    pub(crate) fn answer(&mut self, status: u16, method: Option<&Method>, fork: Option<&str>) -> Draft {
+    pub(crate) fn answer(&mut self, status: u16, method: Option<&Method>, fork: Option<&str>, back: usize) -> Draft {
         let wanted = |message: &&Message| {
             message.is_request()
                 && *message.method() != Method::Ack
                 && method.is_none_or(|method| message.method() == method)
         };
-        let request = self.received.iter().rev().find(wanted).expect("a request that was received").clone();
+        let request = self.received.iter().rev().filter(wanted).nth(back).expect("a request that was received").clone();
         let in_dialog = tag(request.header(Name::To).unwrap_or("")).is_some();
         let own = fork.map_or_else(|| format!("{}-uas", self.platform.name), str::to_owned);
         let mut draft =
@@ -230,7 +230,9 @@ impl Party {
                 if let Some(route) = self.platform.record_route {
                     draft.put(Name::RecordRoute, route);
                 }
-                self.accept(&request, &own);
+                if back == 0 {
+                    self.accept(&request, &own);
+                }
             }
         }
         draft
