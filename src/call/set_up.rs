@@ -57,8 +57,8 @@ pub(super) struct Attempt {
     crossing: Vec<(Field, String)>,
     max_forwards: u32,
     target: Option<Target>,
-    /// Session interval that a 422 asked for.
-    interval: Option<u32>,
+    /// The Min-SE of a 422, in seconds.
+    min_se: Option<u32>,
     /// Whether a provisional response other than 100 came from the current target.
     pub(super) rang: bool,
     /// Forks and RSeqs that have their PRACK.
@@ -105,7 +105,7 @@ impl Call {
             crossing,
             max_forwards,
             target: None,
-            interval: None,
+            min_se: None,
             rang: false,
             pracked: SmallVec::new(),
             early: None,
@@ -185,9 +185,11 @@ impl Call {
             leg.dialog.request(&Method::Invite, cseq, &normalize::via(&trunk, &branch), attempt.max_forwards);
         draft.put(Name::Contact, &leg.contact);
         draft.put(Name::Allow, normalize::allow(&trunk)).put(Name::Supported, normalize::supported(&trunk));
-        if let Some(seconds) = attempt.interval.or(trunk.session_expires) {
-            draft.put_number(Name::SessionExpires, seconds);
-            draft.put_number(Name::MinSe, trunk.min_se);
+        // After a 422 its Min-SE binds the next INVITE, too (RFC 4028 §7.3).
+        let min_se = attempt.min_se.unwrap_or(0).max(trunk.min_se);
+        if let Some(seconds) = trunk.session_expires.or(attempt.min_se) {
+            draft.put_number(Name::SessionExpires, seconds.max(min_se));
+            draft.put_number(Name::MinSe, min_se);
         }
         for (field, value) in form.identity.iter().chain(&attempt.crossing) {
             draft.put(field.clone(), value);
@@ -217,12 +219,12 @@ impl Call {
             status => {
                 let proceeding = self.phase == Phase::Proceeding;
                 if let (422, true, Some(attempt)) = (status, proceeding, &mut self.attempt)
-                    && attempt.interval.is_none()
+                    && attempt.min_se.is_none()
                     && let Some(target) = attempt.target
                 {
                     // Once more with the interval it asks for (RFC 4028 §7.3, TDR-97).
                     let wanted = response.header(Name::MinSe).and_then(|value| decimal(value).ok()).unwrap_or(1800);
-                    attempt.interval = Some(wanted.max(1800));
+                    attempt.min_se = Some(wanted);
                     self.targets.push(target);
                     return self.try_next(cx);
                 }
@@ -332,7 +334,7 @@ impl Call {
             if outgoing.answered || self.phase != Phase::Proceeding {
                 // Its transaction ended as well: nothing can come any more.
             } else {
-                self.keep_orphan(outgoing);
+                self.keep_orphan(cx, outgoing);
             }
         } else {
             leg.outgoing = None;
@@ -352,8 +354,10 @@ impl Call {
     }
 
     /// Keeps an INVITE that was given up, so that a late answer is acknowledged and ended.
-    fn keep_orphan(&mut self, mut outgoing: Outgoing) {
+    fn keep_orphan(&mut self, cx: &mut Context, mut outgoing: Outgoing) {
         let Some(leg) = self.callee.take() else { return };
+        // Nothing that its peer sends finds the call any more.
+        cx.dialogs.remove(&leg.dialog.local_tag);
         outgoing.cancel = Cancel::Wanted(None);
         self.orphans.push(Orphan { outgoing, leg });
     }

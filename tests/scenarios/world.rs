@@ -1,0 +1,423 @@
+//! The core between its platforms on a virtual clock, and what must hold whatever a ladder says.
+
+use super::party::{PLATFORMS, Party};
+use bytes::Bytes;
+use std::collections::{HashMap, VecDeque};
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tandem::call::{Admission, Admit};
+use tandem::directory::{Directory, Entry};
+use tandem::edge::{Edge, EdgeStart, Gauges};
+use tandem::event::{CallRecord, EventKind};
+use tandem::flow::{FlowId, ListenerId, Now, Peer, TrunkId};
+use tandem::io::{Answer, Destination, Input, Output, Question, QuestionId};
+use tandem::number::{Number, Pattern};
+use tandem::pii::Pii;
+use tandem::sip::sdp::Sdp;
+use tandem::sip::{Message, Method, Name, tag};
+use tandem::snapshot::{EdgeSettings, NumberMatch, Route, Snapshot};
+use tandem::trunk::platforms::{Cloud, Generation, Platform, defaults};
+use tandem::trunk::{EarlyMedia, Host, Termination, Trunk};
+
+/// A message that the core sent, before a ladder line has spoken of it.
+pub(crate) struct Arrived {
+    pub message: Message,
+    /// `flow N` or `host:port`.
+    pub at: String,
+}
+
+/// A question of the core.
+pub(crate) struct Asked {
+    pub id: QuestionId,
+    pub offer: bool,
+    pub leg: u8,
+    pub sdp: Bytes,
+}
+
+/// Counts calls, so that a ladder can see that each is released once.
+#[derive(Default)]
+pub(crate) struct Counted(Mutex<i64>);
+
+impl Admission for Counted {
+    fn admit(&self, _: TrunkId, _: Now, max_calls: Option<u32>, max_rate: Option<u32>) -> Admit {
+        let mut calls = self.0.lock().expect("one thread");
+        if max_rate == Some(0) {
+            return Admit::TooFast;
+        }
+        if max_calls.is_some_and(|max| *calls >= i64::from(max)) {
+            return Admit::TooMany;
+        }
+        *calls += 1;
+        Admit::Yes
+    }
+
+    fn release(&self, _: TrunkId) {
+        *self.0.lock().expect("one thread") -= 1;
+    }
+}
+
+pub(crate) struct World {
+    edge: Edge,
+    pub snapshot: Snapshot,
+    now: Now,
+    start: Instant,
+    pub parties: Vec<Party>,
+    pub pending: Vec<VecDeque<Arrived>>,
+    pub questions: VecDeque<Asked>,
+    /// Hosts (or all hosts of a trunk, by its name) that nothing can be sent to.
+    pub unreachable: Vec<String>,
+    pub events: Vec<String>,
+    pub records: VecDeque<CallRecord>,
+    started: usize,
+    admission: Arc<Counted>,
+    saved: Option<Bytes>,
+    pub epoch: u32,
+    /// The flow each party last sent on.
+    pub flows: Vec<u64>,
+    pub story: String,
+    watch: HashMap<String, Watched>,
+    pub faults: Vec<String>,
+}
+
+/// What was seen of one dialog on one leg.
+#[derive(Default)]
+struct Watched {
+    session: Option<(String, u64, String)>,
+    cseq: u32,
+    to_tag: Option<String>,
+    finals: HashMap<u32, u16>,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let snapshot = snapshot();
+        let start = Instant::now();
+        let now = Now { monotonic: start, unix_ms: 1_700_000_000_000 };
+        let admission = Arc::new(Counted::default());
+        let edge = edge(&snapshot, &admission, 1, false, now);
+        Self {
+            edge,
+            snapshot,
+            now,
+            start,
+            parties: PLATFORMS.iter().map(Party::new).collect(),
+            pending: PLATFORMS.iter().map(|_| VecDeque::new()).collect(),
+            questions: VecDeque::new(),
+            unreachable: Vec::new(),
+            events: Vec::new(),
+            records: VecDeque::new(),
+            started: 0,
+            admission,
+            saved: None,
+            epoch: 1,
+            flows: (0..).take(PLATFORMS.len()).collect(),
+            story: String::new(),
+            watch: HashMap::new(),
+            faults: Vec::new(),
+        }
+    }
+
+    /// The settings changed before the first message: begin again with them.
+    pub(crate) fn configure(&mut self, change: impl FnOnce(&mut Snapshot)) {
+        change(&mut self.snapshot);
+        self.snapshot.revision += 1;
+        self.input(Input::Snapshot(Arc::new(self.snapshot.clone())));
+    }
+
+    /// The worker that speaks, from now on.
+    pub(crate) fn speak(&mut self) {
+        self.edge = edge(&self.snapshot, &self.admission, self.epoch, true, self.now);
+        self.advance(Duration::ZERO);
+    }
+
+    /// A new life of the worker, with what the last one saved.
+    pub(crate) fn restore(&mut self) {
+        self.epoch += 1;
+        self.watch.values_mut().for_each(|watched| watched.finals.clear());
+        self.edge = edge(&self.snapshot, &self.admission, self.epoch, false, self.now);
+        if let Some(octets) = self.saved.clone() {
+            self.input(Input::Restored { octets });
+        }
+    }
+
+    pub(crate) fn gauges(&self) -> Gauges {
+        self.edge.gauges()
+    }
+
+    pub(crate) fn calls(&self) -> Vec<uuid::Uuid> {
+        self.edge.calls().iter().map(|call| call.id).collect()
+    }
+
+    /// What every ladder ends with: nothing is left, and every call has its record.
+    pub(crate) fn last_checks(&mut self, kept: bool) {
+        let gauges = self.gauges();
+        if !kept && gauges != Gauges::default() {
+            self.faults.push(format!("after the last line something is left: {gauges:?}"));
+        }
+        let ended = self.events.iter().filter(|event| event.starts_with("CallEnded")).count();
+        if !kept && ended != self.started {
+            self.faults.push(format!("{} calls began, {ended} have a record", self.started));
+        }
+        let calls = *self.admission.0.lock().expect("one thread");
+        if !kept && calls != 0 {
+            self.faults.push(format!("{calls} calls are still counted by admission"));
+        }
+    }
+
+    pub(crate) fn input(&mut self, input: Input) {
+        self.edge.handle_input(self.now, input);
+        self.drain();
+        self.advance(Duration::ZERO);
+    }
+
+    /// Lets time pass; what falls due happens in order.
+    pub(crate) fn advance(&mut self, span: Duration) {
+        let until = self.now.monotonic + span;
+        for round in 0.. {
+            assert!(round < 200_000, "the clock does not move on");
+            match self.edge.poll_timeout() {
+                Some(due) if due <= until => self.move_to(due.max(self.now.monotonic)),
+                _ => break,
+            }
+            self.edge.handle_timeout(self.now);
+            self.drain();
+        }
+        self.move_to(until);
+    }
+
+    fn move_to(&mut self, moment: Instant) {
+        let span = moment.saturating_duration_since(self.now.monotonic);
+        self.now = Now { monotonic: self.now.monotonic + span, unix_ms: self.now.unix_ms + span.as_millis() as u64 };
+    }
+
+    /// A message of a platform. `flow` and `source` differ from the usual where a line says so.
+    pub(crate) fn deliver(&mut self, at: usize, octets: Bytes, flow: u64, source: Option<SocketAddr>, parse: bool) {
+        let party = &mut self.parties[at];
+        let platform = party.platform;
+        let source = source.unwrap_or_else(|| party.source());
+        self.flows[at] = flow;
+        let peer = Arc::new(Peer {
+            source,
+            listener: Some(ListenerId(0)),
+            transport: platform.transport,
+            names: Vec::new(),
+            trunks: [platform.trunk].into_iter().collect(),
+        });
+        let flow = FlowId { node: 1, worker: 0, n: flow };
+        let first = String::from_utf8_lossy(octets.split(|&octet| octet == b'\r').next().unwrap_or(&[])).into_owned();
+        self.tell(&format!("{:>8} -> {first}", platform.name));
+        match Message::parse(octets) {
+            Ok(message) => {
+                if parse {
+                    self.parties[at].sent.push(message.clone());
+                }
+                self.input(Input::Message { message, flow, peer });
+            }
+            Err(rejected) => {
+                self.input(Input::Malformed { request: rejected.request, fault: rejected.fault, flow, peer })
+            }
+        }
+    }
+
+    pub(crate) fn tell(&mut self, text: &str) {
+        let at = self.now.monotonic.saturating_duration_since(self.start);
+        let _ = writeln!(self.story, "{:>10.3} {text}", at.as_secs_f64());
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.edge.poll_output() {
+            match output {
+                Output::Send { token, to, octets } => self.sent(token, &to, octets),
+                Output::Ask { question, what: Question::Media { leg, offer, sdp, .. }, .. } => {
+                    self.tell("   media <- question");
+                    self.questions.push_back(Asked { id: question, offer, leg, sdp });
+                }
+                Output::Save { octets, .. } => self.saved = Some(octets),
+                Output::Forget { .. } => self.saved = None,
+                Output::Close { .. } => {}
+                Output::Event(event) => {
+                    match &event.kind {
+                        EventKind::CallStarted { .. } => self.started += 1,
+                        EventKind::CallEnded(record) => self.records.push_back((**record).clone()),
+                        _ => {}
+                    }
+                    self.events.push(format!("{:?}", event.kind));
+                }
+            }
+        }
+    }
+
+    fn sent(&mut self, token: tandem::io::Token, to: &Destination, octets: Bytes) {
+        let message = Message::parse(octets).expect("the core sends messages that parse");
+        let (at, place) = match to {
+            Destination::Flow(flow) => {
+                let at =
+                    self.flows.iter().position(|n| *n == flow.n).unwrap_or((flow.n % 10) as usize % PLATFORMS.len());
+                (at, format!("flow {}", flow.n))
+            }
+            Destination::Hop(hop) => (usize::from(hop.trunk.0), format!("{}:{}", hop.host, hop.port)),
+        };
+        let name = self.parties[at].platform.name;
+        let first = String::from_utf8_lossy(message.start_line()).trim_end().to_owned();
+        let lost = self.unreachable.iter().any(|host| host == name || place.starts_with(&**host));
+        self.tell(&format!("{name:>8} <- {first} ({place}){}", if lost { " fails" } else { "" }));
+        if lost {
+            self.edge.handle_input(self.now, Input::SendFailed { token, reason: "unreachable".to_owned() });
+            return;
+        }
+        if let Destination::Hop(hop) = to {
+            // A connection of our own to each platform, apart from those they opened.
+            let flow = FlowId { node: 1, worker: 0, n: 100 + u64::from(hop.trunk.0) };
+            self.edge.handle_input(self.now, Input::Sent { token, flow });
+        }
+        self.check(at, &message);
+        self.parties[at].receive(message.clone());
+        self.pending[at].push_back(Arrived { message, at: place });
+    }
+
+    /// What must hold of every message that leaves (design §4).
+    fn check(&mut self, at: usize, message: &Message) {
+        let name = self.parties[at].platform.name;
+        let mut fault = |text: String| {
+            let first = String::from_utf8_lossy(message.start_line()).trim_end().to_owned();
+            self.faults.push(format!("{name} <- {first}: {text}"));
+        };
+        let watched = self.watch.entry(format!("{name} {}", message.call_id())).or_default();
+        if message.is_request() {
+            let allowed = match message.method() {
+                Method::Invite | Method::Ack | Method::Cancel | Method::Bye | Method::Options | Method::Notify => true,
+                // A fork of the hub that demands a PRACK gets it.
+                Method::Prack => true,
+                _ => name != "teams",
+            };
+            if !allowed {
+                fault("the hub does not take this method (TDR-90)".to_owned());
+            }
+            let number = message.cseq().number;
+            match message.method() {
+                Method::Ack | Method::Cancel => {}
+                _ if number < watched.cseq => fault(format!("CSeq went from {} to {number}", watched.cseq)),
+                _ => watched.cseq = number,
+            }
+            if message.header(Name::RecordRoute).is_some() || message.header(Name::Replaces).is_some() {
+                fault("Record-Route or Replaces left us".to_owned());
+            }
+        } else if let Some(status) = message.status().filter(|status| *status > 100) {
+            let to = tag(message.header(Name::To).unwrap_or("")).map(str::to_owned);
+            if to.is_none() {
+                fault("no To tag".to_owned());
+            }
+            if message.cseq().method == Method::Invite && status < 300 {
+                if watched.to_tag.is_some() && watched.to_tag != to {
+                    fault("a second To tag (GEN-44)".to_owned());
+                }
+                watched.to_tag = to;
+            }
+            if message.cseq().method == Method::Invite && status >= 200 {
+                let first = *watched.finals.entry(message.cseq().number).or_insert(status);
+                // A merged request has the identifiers of the one before.
+                if first != status && status != 482 {
+                    fault(format!("a second final response, after {first}"));
+                }
+            }
+        }
+        let Ok(sdp) = Sdp::parse(message.body()) else { return };
+        let origin = sdp.origin();
+        let version = origin.version.parse::<u64>().unwrap_or(0);
+        let body = String::from_utf8_lossy(&message.body()).lines().filter(|line| !line.starts_with("o=")).collect();
+        if let Some((id, last, text)) = &watched.session {
+            if id != origin.session_id {
+                fault(format!("o= id went from {id} to {}", origin.session_id));
+            }
+            let expected = if *text == body { *last } else { last + 1 };
+            if version != expected {
+                fault(format!("o= version is {version}, not {expected} (RFC 3264 §8)"));
+            }
+        }
+        watched.session = Some((origin.session_id.to_owned(), version, body));
+    }
+
+    /// The answer to the oldest question.
+    pub(crate) fn answer(&mut self, answer: impl FnOnce(&Asked) -> Answer) {
+        let asked = self.questions.pop_front().expect("a question");
+        let result = answer(&asked);
+        self.tell("   media -> answer");
+        self.input(Input::Answer { question: asked.id, result });
+    }
+}
+
+fn edge(snapshot: &Snapshot, admission: &Arc<Counted>, epoch: u32, speaks: bool, now: Now) -> Edge {
+    let start = EdgeStart {
+        node: 1,
+        worker: 0,
+        epoch,
+        seed: [7; 32],
+        slots: (0..=255).collect(),
+        speaks,
+        admission: admission.clone(),
+    };
+    Edge::new(start, Arc::new(snapshot.clone()), now)
+}
+
+fn number(text: &str) -> Number {
+    Number::normalise(text, "49").expect("a number")
+}
+
+fn snapshot() -> Snapshot {
+    let trunk = |platform: &Platform<'_>, id: u16, name: &str| -> Trunk {
+        let mut trunk =
+            defaults(platform).expect("a known platform").into_trunk(TrunkId(id), name, "sbc1.example.com", 5061);
+        trunk.options_interval = None;
+        trunk
+    };
+    let genesys = Platform::Genesys {
+        generation: Generation::Classic,
+        region: "eu-central-1",
+        identifier: "acme-sbc",
+        termination: Termination::Fqdn,
+    };
+    let mut genesys = trunk(&genesys, 0, "genesys");
+    genesys.sources = vec!["198.51.100.0/24".parse().expect("a range")];
+    let teams = trunk(&Platform::Teams { cloud: Cloud::Worldwide }, 1, "teams");
+    let mut pbx = trunk(&Platform::Generic, 2, "pbx");
+    pbx.transport = tandem::flow::Transport::Udp;
+    pbx.hosts = vec![Host { name: "192.0.2.10".into(), port: Some(5060) }];
+    pbx.request_host = "pbx.example.com".into();
+    pbx.sources = vec!["192.0.2.0/24".parse().expect("a range")];
+    pbx.early_media = EarlyMedia::None;
+    pbx.session_expires = None;
+    let entry =
+        |text: &str, user: &str, active| Entry { number: number(text), user: Pii::new(user.to_owned()), active };
+    let (directory, _) = Directory::new([
+        entry("+496955501007", "alice", true),
+        entry("+496955501008", "bob", true),
+        entry("+496955501009", "carol", false),
+    ]);
+    let pattern = |text: &str| NumberMatch::Pattern(Pattern::parse(text).expect("a pattern"));
+    Snapshot {
+        revision: 1,
+        edge: EdgeSettings {
+            product: "Tandem".into(),
+            max_call: Duration::from_secs(43_200),
+            probe_interval: Duration::from_secs(900),
+            ask_timeout: Duration::from_secs(2),
+            country_code: "49".into(),
+            max_calls: 100,
+            t1: Duration::from_millis(500),
+            observe: false,
+            ask_media: false,
+        },
+        trunks: vec![Arc::new(genesys), Arc::new(teams), Arc::new(pbx)],
+        routes: vec![
+            Route { from: None, number: pattern("+14255550*"), to: vec![TrunkId(2)] },
+            Route { from: None, number: pattern("+496955502*"), to: vec![TrunkId(0)] },
+            Route { from: None, number: NumberMatch::Directory, to: vec![TrunkId(1)] },
+        ],
+        directory: Arc::new(directory),
+        addresses: Default::default(),
+        down: Vec::new(),
+        slots: Arc::new([0; 256]),
+    }
+}
