@@ -87,12 +87,12 @@ fn write_all(jobs: &Receiver<Job>, mut output: impl Write, dropped: &AtomicU64) 
         // There is nobody to tell that the log cannot be written.
         let _ = output.write_all(&batch);
         batch.clear();
-        if let Some(done) = waiting {
-            let _ = done.send(());
-        }
         let lost = dropped.swap(0, Ordering::Relaxed);
         if lost > 0 {
             let _ = writeln!(output, "{lost} log lines were dropped");
+        }
+        if let Some(done) = waiting {
+            let _ = done.send(());
         }
         // While this thread is away nobody has to wake it: under load that saves a system call a line.
         std::thread::sleep(PAUSE);
@@ -154,7 +154,7 @@ mod tests {
         let written = Arc::new(Mutex::new(Vec::new()));
         let held = written.lock().unwrap();
         let mut queue = start(Slow(written.clone())).unwrap();
-        for _ in 0..QUEUE + 100 {
+        for _ in 0..QUEUE + BATCH {
             queue.write_all(b"line\n").unwrap();
         }
         drop(held);
@@ -164,6 +164,6 @@ mod tests {
         flushed.recv().unwrap();
         let text = String::from_utf8(written.lock().unwrap().clone()).unwrap();
         assert!(text.contains("log lines were dropped"), "{}", text.len());
-        assert!(text.matches("line\n").count() <= QUEUE + 2);
+        assert!(text.matches("line\n").count() <= QUEUE + BATCH / "line\n".len() + 2);
     }
 }
