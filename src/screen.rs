@@ -5,13 +5,13 @@
 //! goes, and whether there is room. The first that fails is the answer, with the reason in words.
 
 use crate::call::session_timer::{SessionTimer, TooSmall};
-use crate::call::{Admit, CallKey, Context, NewCall};
+use crate::call::{Admit, CallKey, Context, NewCall, unknown_extensions};
 use crate::flow::Peer;
 use crate::identifier::Identity;
 use crate::normalize;
 use crate::routing;
 use crate::sip::sdp::Sdp;
-use crate::sip::{Draft, Message, Name, NameAddr, Scheme, Uri, decimal, option_tags, sdp_part};
+use crate::sip::{Draft, Message, Name, NameAddr, Scheme, Uri, decimal, sdp_part};
 use crate::snapshot::Snapshot;
 use crate::transaction::ServerId;
 use crate::trunk::{Kind, Trunk};
@@ -235,16 +235,9 @@ pub fn acceptable(request: &Message) -> Result<u32, Refusal> {
         Some(Ok(hops)) => hops.min(255),
         Some(Err(_)) => return Err(Refusal::Malformed(Name::MaxForwards)),
     };
-    let unknown: Vec<&str> = option_tags(request, Name::Require)
-        .chain(option_tags(request, Name::ProxyRequire))
-        .filter(|tag| !KNOWN_EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(tag)))
-        .collect();
-    if unknown.is_empty() { Ok(hops) } else { Err(Refusal::Extension(unknown.join(", "))) }
+    let unknown = unknown_extensions(request);
+    if unknown.is_empty() { Ok(hops) } else { Err(Refusal::Extension(unknown)) }
 }
-
-/// The extensions that a peer may require: session timers, and reliable provisional responses, which
-/// end here (RFC 4028, RFC 3262).
-const KNOWN_EXTENSIONS: [&str; 2] = ["timer", "100rel"];
 
 /// The trunk that a request outside a dialog is on.
 ///

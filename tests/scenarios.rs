@@ -17,7 +17,7 @@
 //! transaction or timer is left, and each call has its one record (`kept` as last line: not so).
 //!
 //! Parts of a sent line: `sdp` with direction, address, `:port`, `vN`; `tag T` and `to NUMBER`; `fresh`
-//! (outside the dialog), `previous` (not to the last such request but to the one before); `Name: value` puts a field, `no Name` takes it away, `start: …` and `body: …`
+//! (outside the dialog), `copy PLATFORM` (in that one's dialog), `previous` (not to the last such request but to the one before); `Name: value` puts a field, `no Name` takes it away, `start: …` and `body: …`
 //! replace; `flow N`, `source A:P` say where from. Parts of a received line: `Name: value`, `Name ~ part`,
 //! `no Name`, `has Name`, `R-URI`, `sdp` as above, `no sdp`, `at PLACE`, `times N`.
 //! Other lines: see `command` below.
@@ -248,6 +248,10 @@ fn argument<'a>(clauses: &[&'a str], word: &str) -> Option<&'a str> {
 }
 
 fn send(world: &mut World, at: usize, what: &[&str], clauses: &[&str]) -> Outcome {
+    if let Some(name) = argument(clauses, "copy") {
+        let other = world.parties.iter().find(|party| party.platform.name == name).ok_or("copy whose dialog?")?;
+        world.parties[at].dialog = other.dialog.clone();
+    }
     let party = &mut world.parties[at];
     let again = |what: &str| {
         let fits = |message: &&Message| {

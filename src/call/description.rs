@@ -44,17 +44,22 @@ impl Descriptions {
             self.username = origin.username.to_owned();
             self.address = format!("{} {} {}", origin.nettype, origin.addrtype, origin.address);
         }
-        let same = self
-            .sent
-            .as_ref()
-            .and_then(|sent| Sdp::parse(sent.clone()).ok())
-            .is_some_and(|sent| sent.same_session(&new));
-        if !same {
+        if !self.said(&new) {
             self.version += 1;
         }
         let out = self.with_origin(sdp);
         self.sent = Some(out.clone());
         out
+    }
+
+    /// Whether `sdp` says what was last sent, whoever made it.
+    pub fn says(&self, sdp: &Bytes) -> bool {
+        Sdp::parse(sdp.clone()).is_ok_and(|sdp| self.said(&sdp))
+    }
+
+    fn said(&self, sdp: &Sdp) -> bool {
+        let sent = self.sent.as_ref().and_then(|sent| Sdp::parse(sent.clone()).ok());
+        sent.is_some_and(|sent| sent.same_session(sdp))
     }
 
     /// What was last sent, ready to be sent again as an offer to send and receive (a resume, or the

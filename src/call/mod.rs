@@ -33,7 +33,7 @@ use crate::io::{Answer, Question, QuestionId};
 use crate::normalize::Caller;
 use crate::number::Number;
 use crate::routing::Target;
-use crate::sip::{Field, Message, Method, Name};
+use crate::sip::{Field, Message, Method, Name, option_tags};
 use crate::transaction::{ClientId, ServerId};
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -285,6 +285,12 @@ impl Call {
         if leg.state == LegState::Ended && method != Method::Bye {
             return leg.refuse(cx, &incoming, 481, "Call is over", |_| {});
         }
+        let unknown = unknown_extensions(&incoming.request);
+        if !unknown.is_empty() && method != Method::Bye {
+            return leg.refuse(cx, &incoming, 420, "Bad Extension", |draft| {
+                draft.put(Name::Unsupported, &unknown);
+            });
+        }
         match method {
             Method::Invite | Method::Update => self.handle_offer(cx, side, incoming),
             Method::Bye => self.handle_bye(cx, side, incoming),
@@ -420,6 +426,20 @@ impl Call {
             Then::Acknowledged(side) => self.acknowledged_ready(cx, side, result),
         }
     }
+}
+
+/// The extensions that a peer may require: session timers, and reliable provisional responses, which
+/// end here (RFC 4028, RFC 3262).
+const KNOWN_EXTENSIONS: [&str; 2] = ["timer", "100rel"];
+
+/// The extensions that `request` requires and nobody knows here, as Unsupported lists them (RFC 3261
+/// §8.2.2.3); empty when there are none.
+pub fn unknown_extensions(request: &Message) -> String {
+    let unknown: SmallVec<[&str; 2]> = option_tags(request, Name::Require)
+        .chain(option_tags(request, Name::ProxyRequire))
+        .filter(|tag| !KNOWN_EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(tag)))
+        .collect();
+    unknown.join(", ")
 }
 
 /// Whether `client` is the initial INVITE of `leg`.

@@ -320,7 +320,7 @@ impl Call {
             let sdp = other.media.send(&fitting);
             other.acknowledge(cx, cseq, Some(sdp));
         } else if changed {
-            return self.realign(cx, side.other(), Some(answer));
+            self.realign(cx, side.other(), Some(answer));
         }
         self.save(cx);
         self.settle(cx, side);
@@ -366,9 +366,14 @@ impl Call {
         }
     }
 
-    /// Tells `side` what the other side now says, as soon as the leg is free.
+    /// Tells `side` what the other side now says, as soon as the leg is free; nothing when it knows.
     fn realign(&mut self, cx: &mut Context, side: Side, sdp: Option<Bytes>) {
+        let real = self.leg(side.other()).and_then(|leg| leg.media.received.clone());
         let (Some(sdp), Some(leg)) = (sdp, self.leg(side)) else { return };
+        if leg.media.says(&offer_for(leg.trunk.kind, &sdp, real.as_ref())) {
+            leg.realign = None;
+            return;
+        }
         if leg.realigned >= MAX_REALIGNMENTS {
             return;
         }

@@ -242,6 +242,16 @@ impl Call {
             return;
         };
         leg.dialog.learn(response);
+        if leg.hop(cx).is_none() {
+            // Neither ACK nor BYE may go there: this leg is over before it began.
+            leg.state = LegState::Ended;
+            if self.phase != Phase::Proceeding {
+                return self.close(cx);
+            }
+            let heard = normalize::final_status(leg.trunk.kind, self.caller.trunk.kind, 500);
+            let why = "the called side answered from a place that may not be dialled";
+            return self.refuse_caller(cx, heard, phrase(heard), why, None);
+        }
         leg.state = LegState::Confirmed;
         leg.timer = SessionTimer::agreed(response);
         let fork = leg.dialog.remote_tag.clone();
