@@ -22,6 +22,7 @@ use crate::screen;
 use crate::sip::{Draft, Malformed, Message, Method, Name, Uri, Via};
 use crate::snapshot::Snapshot;
 use crate::transaction::{Effect, Received, ServerId, Transactions};
+use crate::trunk::Trunk;
 use bytes::Bytes;
 use hashbrown::HashMap;
 use std::sync::Arc;
@@ -266,9 +267,11 @@ impl Edge {
             let text = via.port().map_or_else(|| format!("sip:{host}"), |port| format!("sip:{host}:{port}"));
             let uri = Uri::parse(&text).ok()?;
             let call = self.cx.transactions.server_user(id).and_then(|user| self.calls.get(&CallKey(user)));
-            let own = call.and_then(|call| call.trunk_of(id));
-            let trunks = own.into_iter().chain(&self.cx.snapshot.trunks);
-            trunks.into_iter().find_map(|trunk| routing::hop_for_uri(&self.cx.snapshot, trunk, &uri).ok())
+            let hop = |trunk: &Arc<Trunk>| routing::hop_for_uri(&self.cx.snapshot, trunk, &uri).ok();
+            match call {
+                Some(call) => call.trunks_of(id).find_map(hop),
+                None => self.cx.snapshot.trunks.iter().find_map(hop),
+            }
         });
         match hop {
             Some(hop) => self.cx.transactions.redirect(id, Destination::Hop(Arc::new(hop))),

@@ -58,6 +58,11 @@ impl<K: Copy + Eq + Hash> Timers<K> {
         }
     }
 
+    /// Whether `key` is set.
+    pub fn is_set(&self, key: &K) -> bool {
+        self.live.contains_key(key)
+    }
+
     /// The moment of the earliest timer; `None` when none is set.
     pub fn poll(&self) -> Option<Instant> {
         self.heap.peek().map(|entry| entry.at)

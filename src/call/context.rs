@@ -39,6 +39,10 @@ pub enum Timer {
     Probe(Side),
     /// A re-INVITE of our own is due, or due again after a 491 (RFC 3261 §14.1).
     Offer(Side),
+    /// A BYE whose connection broke is due again.
+    Bye(Side),
+    /// A re-INVITE of ours has no final response for too long.
+    Overdue(Side),
     /// The call has lasted as long as any may.
     MaxCall,
     /// A question stays unanswered.

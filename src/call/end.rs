@@ -45,6 +45,7 @@ impl Call {
             self.record.reason = why.to_owned();
         }
         self.forget_question(cx);
+        self.held_offer = None;
         self.targets.clear();
         for timer in [Timer::Response, Timer::Ring, Timer::Provisional, Timer::Reliable, Timer::MaxCall] {
             cx.cancel_timer(self.key, timer);
@@ -69,6 +70,10 @@ impl Call {
                 if leg.state == LegState::Early { (500, "Call ended") } else { (487, "Request Terminated") };
             leg.refuse(cx, &incoming, status, phrase, |_| {});
         }
+        if leg.state != LegState::Early {
+            // A re-INVITE that is never answered would keep the leg for ever.
+            leg.cancel(cx, None);
+        }
         match leg.state {
             LegState::Ended => {}
             LegState::Early => {
@@ -92,7 +97,7 @@ impl Call {
             leg.acknowledge(cx, cseq, None);
         }
         leg.state = LegState::Ended;
-        leg.errand(cx, key, &Method::Bye, Errand::Bye, |draft| {
+        leg.errand(cx, key, &Method::Bye, Errand::Bye(0), |draft| {
             if let Some(reason) = &reason {
                 draft.put(Name::Reason, reason);
             }
@@ -136,6 +141,10 @@ impl Call {
             Timer::Probe(Side::Callee),
             Timer::Offer(Side::Caller),
             Timer::Offer(Side::Callee),
+            Timer::Bye(Side::Caller),
+            Timer::Bye(Side::Callee),
+            Timer::Overdue(Side::Caller),
+            Timer::Overdue(Side::Callee),
         ] {
             cx.cancel_timer(self.key, timer);
         }

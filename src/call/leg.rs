@@ -109,8 +109,8 @@ pub struct Unacknowledged {
 /// A request other than INVITE and UPDATE of ours.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Errand {
-    /// BYE: the leg is over when it ends, whatever the answer.
-    Bye,
+    /// BYE: the leg is over when it ends, whatever the answer. How often it was sent before.
+    Bye(u8),
     /// OPTIONS that asks whether the dialog still lives.
     Probe,
     /// INFO of the other leg, whose response crosses back to this server transaction.
@@ -134,6 +134,8 @@ pub struct Leg {
     pub media: Descriptions,
     /// Its session timer.
     pub timer: SessionTimer,
+    /// When the session ends unless it is refreshed, milliseconds since the Unix epoch; `None` without timer.
+    pub expires_ms: Option<u64>,
     /// The peer's INVITE or UPDATE that waits for us.
     pub incoming: Option<Incoming>,
     /// Our INVITE or UPDATE that waits for the peer.
@@ -148,6 +150,8 @@ pub struct Leg {
     pub errands: SmallVec<[(ClientId, Errand); 2]>,
     /// A BYE that waits for the ACK of our 2xx (RFC 3261 §15), with its Reason.
     pub bye_after_ack: Option<Option<String>>,
+    /// A BYE whose connection broke is due again, with how often it was sent.
+    pub bye_again: Option<u8>,
     /// What the peer has to be told by a re-INVITE as soon as the leg is free.
     pub realign: Option<Bytes>,
     /// How often in a row it was realigned; bounded, so that two sides cannot chase each other.
@@ -165,6 +169,7 @@ impl Leg {
             contact,
             media: Descriptions::new(session_id),
             timer: SessionTimer::default(),
+            expires_ms: None,
             incoming: None,
             outgoing: None,
             unacknowledged: None,
@@ -172,6 +177,7 @@ impl Leg {
             owes_answer: None,
             errands: SmallVec::new(),
             bye_after_ack: None,
+            bye_again: None,
             realign: None,
             realigned: 0,
         }
@@ -191,6 +197,7 @@ impl Leg {
             && self.outgoing.is_none()
             && self.errands.is_empty()
             && self.bye_after_ack.is_none()
+            && self.bye_again.is_none()
     }
 
     /// Where the next request of the dialog goes (TDR-83, 84; design: "Where we dial"). `None` when the
@@ -246,6 +253,7 @@ impl Leg {
             draft.body("application/sdp", offer);
         }
         let id = cx.request(key, method, &branch, &hop, draft.finish());
+        cx.set_timer(key, Timer::Overdue(self.side), 64 * cx.t1());
         let cancel = Cancel::No;
         self.outgoing = Some(Outgoing { id, cseq, purpose, offered, before, answered: false, cancel });
         true
@@ -351,7 +359,9 @@ impl Leg {
     }
 
     /// Starts what watches a confirmed leg: its session timer, or probes where it has none.
-    pub fn watch(&self, cx: &mut Context, key: CallKey) {
+    pub fn watch(&mut self, cx: &mut Context, key: CallKey) {
+        let lasts = self.timer.lasts().map(|seconds| u64::from(seconds) * 1000);
+        self.expires_ms = lasts.map(|lasts| cx.now.unix_ms + lasts);
         match self.timer.due() {
             Some(seconds) => {
                 cx.cancel_timer(key, Timer::Probe(self.side));

@@ -6,6 +6,7 @@
 //!
 //! - `set_up`: offer out, answer back, CANCEL, the next target; `ringing`: what comes before the answer.
 //! - `modify`: re-INVITE and UPDATE, hold, glare, session refresh, realignment.
+//! - `upkeep`: session timers, probes, INFO, requests without answer.
 //! - `end`: BYE from either side, timers that give up, the call record.
 //! - [`saved`]: a confirmed call as octets, and back.
 //!
@@ -23,6 +24,7 @@ mod ringing;
 pub mod saved;
 pub mod session_timer;
 mod set_up;
+mod upkeep;
 
 pub use context::{Context, Timer};
 pub use set_up::NewCall;
@@ -35,10 +37,12 @@ use crate::number::Number;
 use crate::routing::Target;
 use crate::sip::{Field, Message, Method, Name, option_tags};
 use crate::transaction::{ClientId, ServerId};
+use crate::trunk::Trunk;
 use bytes::Bytes;
 use bytestring::ByteString;
 use leg::{Leg, LegState, Outgoing, Purpose};
 use smallvec::SmallVec;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// Names a call within one core; never used again.
@@ -91,6 +95,8 @@ pub trait Admission {
     fn admit(&self, trunk: TrunkId, now: Now, max_calls: Option<u32>, max_rate: Option<u32>) -> Admit;
     /// A call that was admitted is over.
     fn release(&self, trunk: TrunkId);
+    /// Counts a call that was taken up: it exists already, so no limit refuses it.
+    fn readmit(&self, trunk: TrunkId);
 }
 
 /// Whether a call may begin.
@@ -159,6 +165,8 @@ struct Orphan {
 /// A provisional response to the caller that is sent reliably (RFC 3262).
 #[derive(Debug, Default)]
 struct Reliable {
+    /// CSeq of the INVITE.
+    cseq: u32,
     /// RSeq of the last one; 0 before the first.
     rseq: u32,
     /// The one without PRACK: octets, whether it carries SDP, pause before the next repetition.
@@ -188,6 +196,10 @@ pub struct Call {
     orphans: SmallVec<[Orphan; 1]>,
     /// INFO requests that crossed and wait for the other side's answer.
     infos: SmallVec<[leg::Incoming; 1]>,
+    /// Who sent an offer that waits for the other side's ACK.
+    held_offer: Option<Side>,
+    /// Forks that lost and have had their BYE; a repeated 2xx only gets its ACK again.
+    ended_forks: SmallVec<[ByteString; 2]>,
     /// The fork that made the early answer, by its tag.
     early_fork: Option<ByteString>,
     /// Status of the last provisional that crossed, and whether it had SDP.
@@ -246,13 +258,17 @@ impl Call {
         }
     }
 
-    /// The trunk on whose leg a server transaction is open.
-    pub fn trunk_of(&self, id: ServerId) -> Option<&std::sync::Arc<crate::trunk::Trunk>> {
+    /// The trunks that a server transaction of this call may be on: that of its leg where one holds it,
+    /// else both.
+    pub fn trunks_of(&self, id: ServerId) -> impl Iterator<Item = &Arc<Trunk>> {
         let holds = |leg: &&Leg| {
             leg.incoming.as_ref().is_some_and(|incoming| incoming.id == id)
                 || leg.unacknowledged.as_ref().is_some_and(|waiting| waiting.id == id)
         };
-        [Some(&self.caller), self.callee.as_ref()].into_iter().flatten().find(holds).map(|leg| &leg.trunk)
+        let legs = [Some(&self.caller), self.callee.as_ref()];
+        let own = legs.into_iter().flatten().find(holds);
+        let others = if own.is_some() { [None, None] } else { legs };
+        own.into_iter().chain(others.into_iter().flatten()).map(|leg| &leg.trunk)
     }
 
     fn leg(&mut self, side: Side) -> Option<&mut Leg> {
@@ -326,7 +342,7 @@ impl Call {
                     return;
                 }
                 let (_, errand) = leg.errands.remove(at);
-                return self.handle_errand_end(cx, side, errand, Some(response));
+                return self.handle_errand_end(cx, side, errand, Ok(response));
             }
             // A 2xx again, whose ACK was lost; or another fork's.
             if *response.method() == Method::Invite
@@ -360,11 +376,12 @@ impl Call {
         for side in [Side::Caller, Side::Callee] {
             let Some(leg) = self.leg(side) else { continue };
             if leg.outgoing.as_ref().is_some_and(|outgoing| outgoing.id == client) {
-                return self.offer_failed(cx, side, 408, None);
+                let status = if failure == crate::routing::Failure::Unreachable { 503 } else { 408 };
+                return self.offer_failed(cx, side, status, None);
             }
             if let Some(at) = leg.errands.iter().position(|(id, _)| *id == client) {
                 let (_, errand) = leg.errands.remove(at);
-                return self.handle_errand_end(cx, side, errand, None);
+                return self.handle_errand_end(cx, side, errand, Err(failure));
             }
         }
     }
@@ -380,6 +397,8 @@ impl Call {
             Timer::Session(side) => self.session_due(cx, side),
             Timer::Probe(side) => self.probe(cx, side),
             Timer::Offer(side) => self.realign_now(cx, side),
+            Timer::Bye(side) => self.bye_again(cx, side),
+            Timer::Overdue(side) => self.offer_overdue(cx, side),
             Timer::MaxCall => self.finish(cx, EndedBy::Tandem, "longest call duration reached", None),
             Timer::Ask => {
                 if let Some(asked) = self.asked.take() {

@@ -8,14 +8,13 @@
 
 use super::context::{Context, Timer};
 use super::description::{answer_for, offer_for};
-use super::leg::{Cancel, Errand, Incoming, LegState, Purpose};
+use super::leg::{Cancel, Incoming, LegState, Purpose};
 use super::session_timer::{SessionTimer, TooSmall};
 use super::set_up::phrase;
 use super::{Call, Phase, Side, Then};
 use crate::event::EndedBy;
-use crate::normalize;
 use crate::sip::sdp::Sdp;
-use crate::sip::{Message, Method, Name, decimal, sdp_part};
+use crate::sip::{Draft, Message, Method, Name, decimal, sdp_part};
 use crate::transaction::ServerId;
 use bytes::Bytes;
 use std::time::Duration;
@@ -25,6 +24,9 @@ const MAX_REALIGNMENTS: u8 = 3;
 
 /// How long a re-INVITE of our own waits for a leg that is busy.
 const BUSY_PAUSE: Duration = Duration::from_millis(500);
+
+/// How long until a re-INVITE of our own that could not be carried out is tried again.
+const FAILED_PAUSE: Duration = Duration::from_secs(5);
 
 impl Call {
     /// A re-INVITE or UPDATE of `side`.
@@ -54,7 +56,18 @@ impl Call {
                 return refuse(self, cx, &incoming, 500, "Another offer is under way", true);
             }
             if leg.is_busy() || other_busy {
-                return refuse(self, cx, &incoming, 491, "Request Pending", false);
+                if leg.is_busy() || !self.only_waits_for_ack(side.other()) {
+                    return refuse(self, cx, &incoming, 491, "Request Pending", false);
+                }
+                // The hub re-INVITEs as soon as it has answered (TDR-87), while the caller's ACK is under
+                // way: a moment's wait instead of a 491.
+                let trying = Draft::response(&incoming.request, 100, "Trying", "", incoming.via.as_deref()).finish();
+                cx.transactions.respond(cx.now.monotonic, incoming.id, 100, trying);
+                if let Some(leg) = self.leg(side) {
+                    leg.incoming = Some(incoming);
+                }
+                self.held_offer = Some(side);
+                return;
             }
             if leg.state != LegState::Confirmed {
                 return refuse(self, cx, &incoming, 500, "Not before the call is answered", true);
@@ -107,13 +120,25 @@ impl Call {
         }
     }
 
+    /// Whether `side` is kept from a new offer by nothing but the ACK of its peer for the last one.
+    fn only_waits_for_ack(&mut self, side: Side) -> bool {
+        let free = self.asked.is_none() && self.held_offer.is_none() && self.phase == Phase::Answered;
+        free && self.leg(side).is_some_and(|leg| {
+            leg.state == LegState::Confirmed
+                && leg.unacknowledged.as_ref().is_some_and(|waiting| !waiting.offered)
+                && leg.incoming.is_none()
+                && leg.outgoing.is_none()
+                && leg.owes_answer.is_none()
+        })
+    }
+
     fn other_is_busy(&mut self, side: Side) -> bool {
         let asking = self.asked.is_some();
         asking || self.leg(side.other()).is_none_or(|leg| leg.is_busy() || leg.state != LegState::Confirmed)
     }
 
     /// The final response, other than 2xx, to the open offer of `side`.
-    fn refuse_offer(&mut self, cx: &mut Context, side: Side, status: u16, phrase: &str) {
+    pub(super) fn refuse_offer(&mut self, cx: &mut Context, side: Side, status: u16, phrase: &str) {
         if let Some(leg) = self.leg(side)
             && let Some(incoming) = leg.incoming.take()
         {
@@ -244,6 +269,11 @@ impl Call {
                 leg.timer.interval = Some(min_se.unwrap_or(1800).max(90));
                 cx.set_timer(key, Timer::Offer(side), BUSY_PAUSE);
                 leg.realign = leg.media.sent.clone();
+            }
+            Purpose::Refresh | Purpose::Realign if status == 503 => {
+                // The connection broke or the peer is short of breath: once more, until the session ends.
+                leg.realign = leg.realign.take().or_else(|| leg.media.sent.clone());
+                cx.set_timer(key, Timer::Offer(side), FAILED_PAUSE);
             }
             Purpose::Refresh | Purpose::Realign | Purpose::Initial => {}
         }
@@ -407,117 +437,13 @@ impl Call {
 
     /// What waited for `side` to be free.
     fn settle(&mut self, cx: &mut Context, side: Side) {
+        if let Some(holder) = self.held_offer.take_if(|holder| *holder == side.other())
+            && let Some(incoming) = self.leg(holder).and_then(|leg| leg.incoming.take())
+        {
+            self.handle_offer(cx, holder, incoming);
+        }
         if self.leg(side).is_some_and(|leg| leg.realign.is_some()) {
             self.realign_now(cx, side);
         }
-    }
-
-    /// The session timer of `side` is due: refresh when it is ours, else the peer is gone (RFC 4028 §10).
-    pub(super) fn session_due(&mut self, cx: &mut Context, side: Side) {
-        let key = self.key;
-        let Some(leg) = self.leg(side) else { return };
-        if leg.state != LegState::Confirmed {
-            return;
-        }
-        if !leg.timer.ours {
-            return self.lost(cx, side, "the peer did not refresh the session");
-        }
-        if leg.is_busy() {
-            return cx.set_timer(key, Timer::Session(side), BUSY_PAUSE);
-        }
-        let sent = leg.media.sent.clone();
-        if leg.offer(cx, key, &Method::Invite, Purpose::Refresh, sent) {
-            // Unless the refresh succeeds, this is when the session ends.
-            leg.watch(cx, key);
-        } else {
-            self.lost(cx, side, "the peer named no place that may be dialled");
-        }
-    }
-
-    /// A leg without session timer is asked whether it lives.
-    pub(super) fn probe(&mut self, cx: &mut Context, side: Side) {
-        let key = self.key;
-        let Some(leg) = self.leg(side) else { return };
-        if leg.state == LegState::Confirmed {
-            leg.errand(cx, key, &Method::Options, Errand::Probe, |_| {});
-            leg.watch(cx, key);
-        }
-    }
-
-    /// INFO crosses where the platform takes it; it never reaches the hub (TDR-90).
-    pub(super) fn handle_info(&mut self, cx: &mut Context, side: Side, info: Incoming) {
-        let key = self.key;
-        let takes = self
-            .leg(side.other())
-            .is_some_and(|other| other.trunk.takes(&Method::Info) && other.state == LegState::Confirmed);
-        if takes && let Some(other) = self.leg(side.other()) {
-            let request = &info.request;
-            let sent = other.errand(cx, key, &Method::Info, Errand::Info(info.id), |draft| {
-                for line in request.lines().filter(|line| {
-                    line.text.eq_ignore_ascii_case("Info-Package") || line.name == Name::ContentDisposition
-                }) {
-                    draft.put(line.text, line.value);
-                }
-                if let Some(content_type) = request.header(Name::ContentType) {
-                    draft.body(content_type, request.body());
-                }
-            });
-            if sent {
-                // Kept until the other side has answered.
-                self.infos.push(info);
-                return;
-            }
-        }
-        let Some(leg) = self.leg(side) else { return };
-        if info.request.body().is_empty() {
-            let draft = leg.response(cx, &info.request, info.via.as_deref(), 200, "OK");
-            cx.transactions.respond(cx.now.monotonic, info.id, 200, draft.finish());
-        } else {
-            leg.refuse(cx, &info, 415, "Unsupported Media Type", |draft| {
-                draft.put(Name::Accept, "application/sdp");
-            });
-        }
-    }
-
-    /// A request that crossed has waited so long that its sender needs a 100 (RFC 4320 §4.1).
-    pub fn handle_trying_due(&mut self, cx: &mut Context, id: ServerId) {
-        if let Some(info) = self.infos.iter().find(|info| info.id == id) {
-            let trying = crate::sip::Draft::response(&info.request, 100, "Trying", "", info.via.as_deref()).finish();
-            cx.transactions.respond(cx.now.monotonic, id, 100, trying);
-        }
-    }
-
-    /// A request of ours other than INVITE and UPDATE is over; `None`: without an answer.
-    pub(super) fn handle_errand_end(
-        &mut self,
-        cx: &mut Context,
-        side: Side,
-        errand: Errand,
-        response: Option<&Message>,
-    ) {
-        let status = response.and_then(Message::status).unwrap_or(408);
-        match errand {
-            Errand::Bye => self.close(cx),
-            Errand::Probe if matches!(status, 408 | 481) => self.lost(cx, side, "the peer no longer knows the call"),
-            Errand::Probe => {}
-            Errand::Info(id) => {
-                if let Some(at) = self.infos.iter().position(|info| info.id == id) {
-                    let info = self.infos.remove(at);
-                    if let Some(leg) = self.leg(side.other()) {
-                        let text = response.map_or(phrase(status), Message::reason);
-                        let draft = leg.response(cx, &info.request, info.via.as_deref(), status, text);
-                        cx.transactions.respond(cx.now.monotonic, id, status, draft.finish());
-                    }
-                }
-                if status == 481 {
-                    self.lost(cx, side, "the peer no longer knows the call");
-                }
-            }
-        }
-    }
-
-    /// One side is gone without BYE: both legs end.
-    pub(super) fn lost(&mut self, cx: &mut Context, side: Side, why: &str) {
-        self.finish(cx, side.ended_by(), why, normalize::cause(408));
     }
 }

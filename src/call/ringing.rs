@@ -7,7 +7,7 @@
 use super::context::{Context, Timer};
 use super::description::answer_for;
 use super::leg::{Cancel, Incoming, Leg, send_cancel};
-use super::set_up::{Attempt, crossing, phrase};
+use super::set_up::{Attempt, MAX_FORKS, crossing, phrase};
 use super::{Call, CallKey, Phase, Side, Then};
 use crate::sip::{Message, Method, Name, RAck, decimal, has_option, sdp_part};
 use crate::trunk::EarlyMedia;
@@ -17,9 +17,6 @@ use std::time::Duration;
 
 /// How often the last provisional response is repeated (RFC 3261 §13.3.1.1: at least each minute).
 const PROVISIONAL_INTERVAL: Duration = Duration::from_secs(60);
-
-/// The most early dialogs of one INVITE that get a PRACK; more forks than any hub makes.
-const MAX_FORKS: usize = 16;
 
 impl Call {
     pub(super) fn handle_provisional(&mut self, cx: &mut Context, response: &Message) {
@@ -39,10 +36,7 @@ impl Call {
         if status == 100 || self.phase != Phase::Proceeding {
             return;
         }
-        if !attempt.rang {
-            attempt.rang = true;
-            cx.set_timer(self.key, Timer::Ring, leg.trunk.ring_timeout);
-        }
+        attempt.rang = true;
         let fork = ByteString::from(crate::sip::tag(response.header(Name::To).unwrap_or("")).unwrap_or(""));
         let offered = outgoing.offered;
         acknowledge_reliable(cx, leg, attempt, response, &fork);
@@ -144,9 +138,10 @@ impl Call {
 
     pub(super) fn handle_prack(&mut self, cx: &mut Context, side: Side, prack: Incoming) {
         let rack = prack.request.header(Name::RAck).and_then(|value| RAck::parse(value).ok());
-        let fits = match (&self.reliable, &self.caller.incoming, rack) {
-            (Some(reliable), Some(incoming), Some(rack)) if side == Side::Caller => {
-                reliable.pending.is_some() && rack.rseq == reliable.rseq && rack.cseq == incoming.request.cseq().number
+        // It may cross our 2xx (RFC 3262 §3): what it names counts, not how far the call is.
+        let fits = match (&self.reliable, rack) {
+            (Some(reliable), Some(rack)) if side == Side::Caller => {
+                reliable.pending.is_some() && rack.rseq == reliable.rseq && rack.cseq == reliable.cseq
             }
             _ => false,
         };

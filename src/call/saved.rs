@@ -12,16 +12,22 @@ use super::session_timer::SessionTimer;
 use super::{Call, CallKey, Phase, Side};
 use crate::event::CallRecord;
 use crate::io::Output;
+use crate::trunk::Trunk;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The version of the form below.
 const VERSION: u32 = 1;
 
-/// How far CSeq jumps when a call is taken up: more requests than can be open at once.
-const CSEQ_JUMP: u32 = 100;
+/// How far CSeq jumps when a call is taken up: more requests than may have left since the last save,
+/// INFOs and probes included.
+const CSEQ_JUMP: u32 = 1 << 16;
+
+/// When a session that we refresh is refreshed after its call was taken up.
+const REFRESH_AFTER_RESTORE: Duration = Duration::from_secs(5);
 
 #[derive(Deserialize, Serialize)]
 struct SavedCall {
@@ -40,6 +46,9 @@ struct SavedLeg {
     contact: String,
     media: Descriptions,
     timer: SessionTimer,
+    /// When the session ends unless it is refreshed, milliseconds since the Unix epoch.
+    #[serde(default)]
+    expires_ms: Option<u64>,
 }
 
 /// Why saved octets cannot be taken up.
@@ -60,7 +69,7 @@ impl Call {
     /// Saves the call if it is answered and acknowledged; later saves replace earlier ones.
     pub(super) fn save(&mut self, cx: &mut Context) {
         let Some(callee) = &self.callee else { return };
-        if self.phase != Phase::Answered || self.caller.unacknowledged.is_some() && self.revision == 0 {
+        if self.phase != Phase::Answered {
             return;
         }
         self.revision += 1;
@@ -88,9 +97,16 @@ impl Call {
         if saved.version != VERSION {
             return Err(RestoreError::Version(saved.version));
         }
+        // Both or none: half a call would be worse than none.
+        let trunk = |leg: &SavedLeg| {
+            let trunk = cx.snapshot.trunk_named(&leg.trunk).cloned();
+            trunk.ok_or_else(|| RestoreError::UnknownTrunk(leg.trunk.clone()))
+        };
+        let (caller_trunk, callee_trunk) = (trunk(&saved.legs[0])?, trunk(&saved.legs[1])?);
         let [caller, callee] = saved.legs;
-        let caller = restore_leg(cx, key, Side::Caller, caller)?;
-        let callee = restore_leg(cx, key, Side::Callee, callee)?;
+        let caller = restore_leg(cx, key, Side::Caller, caller, caller_trunk);
+        let callee = restore_leg(cx, key, Side::Callee, callee, callee_trunk);
+        cx.admission.readmit(caller.trunk.id);
         let left = saved.max_call_ms.saturating_sub(cx.now.unix_ms);
         cx.set_timer(key, Timer::MaxCall, Duration::from_millis(left));
         Ok(Self {
@@ -106,6 +122,8 @@ impl Call {
             attempt: None,
             orphans: SmallVec::new(),
             infos: SmallVec::new(),
+            held_offer: None,
+            ended_forks: SmallVec::new(),
             early_fork: None,
             rung: None,
             reliable: None,
@@ -124,11 +142,11 @@ fn save_leg(leg: &Leg) -> SavedLeg {
         contact: leg.contact.clone(),
         media: leg.media.clone(),
         timer: leg.timer,
+        expires_ms: leg.expires_ms,
     }
 }
 
-fn restore_leg(cx: &mut Context, key: CallKey, side: Side, saved: SavedLeg) -> Result<Leg, RestoreError> {
-    let trunk = cx.snapshot.trunk_named(&saved.trunk).cloned().ok_or(RestoreError::UnknownTrunk(saved.trunk))?;
+fn restore_leg(cx: &mut Context, key: CallKey, side: Side, saved: SavedLeg, trunk: Arc<Trunk>) -> Leg {
     let mut dialog = saved.dialog;
     dialog.local_cseq += CSEQ_JUMP;
     cx.dialogs.insert(dialog.local_tag.clone(), (key, side));
@@ -137,5 +155,12 @@ fn restore_leg(cx: &mut Context, key: CallKey, side: Side, saved: SavedLeg) -> R
     leg.media = saved.media;
     leg.timer = saved.timer;
     leg.watch(cx, key);
-    Ok(leg)
+    if let Some(expires_ms) = saved.expires_ms {
+        // The session goes on where it was; a refresh of ours may be overdue, so it is due now.
+        leg.expires_ms = Some(expires_ms);
+        let left = Duration::from_millis(expires_ms.saturating_sub(cx.now.unix_ms));
+        let due = if leg.timer.ours { left.min(REFRESH_AFTER_RESTORE) } else { left };
+        cx.set_timer(key, Timer::Session(side), due);
+    }
+    leg
 }

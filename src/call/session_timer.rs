@@ -68,9 +68,14 @@ impl SessionTimer {
         self.interval.map(|seconds| SessionExpires { seconds, refresher: Some(refresher) }.to_string())
     }
 
-    /// Seconds until there is something to do: half the interval when we refresh (TDR-98), else the
-    /// interval less the third or the 32 s that RFC 4028 §10 leaves for the BYE.
+    /// Seconds until there is something to do: half the interval when we refresh (TDR-98), else its end.
     pub fn due(self) -> Option<u32> {
-        self.interval.map(|seconds| if self.ours { seconds / 2 } else { seconds - (seconds / 3).min(32) })
+        if self.ours { self.interval.map(|seconds| seconds / 2) } else { self.lasts() }
+    }
+
+    /// Seconds until a session that nobody refreshes ends: the interval less the third or the 32 s that
+    /// RFC 4028 §10 leaves for the BYE.
+    pub fn lasts(self) -> Option<u32> {
+        self.interval.map(|seconds| seconds - (seconds / 3).min(32))
     }
 }

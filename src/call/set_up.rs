@@ -22,6 +22,13 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use smallvec::SmallVec;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// The most forks of one INVITE that are told apart; more than any hub makes.
+pub(super) const MAX_FORKS: usize = 16;
+
+/// How long a call may ring where no trunk says: below Genesys' 120 s (GEN-82).
+const LONGEST_RING: Duration = Duration::from_secs(110);
 
 /// An initial INVITE that passed all checks.
 pub struct NewCall {
@@ -93,7 +100,8 @@ impl Call {
         cx.event(Some(id), EventKind::CallStarted { from: trunk.id });
         let offer = sdp_part(request.header(Name::ContentType).unwrap_or(""), &request.body());
         let crossing = Vec::new();
-        let reliable = has_option(&request, Name::Require, "100rel").then(Reliable::default);
+        let reliable = has_option(&request, Name::Require, "100rel")
+            .then(|| Reliable { cseq: request.cseq().number, ..Reliable::default() });
         let mut leg = Leg::new(Side::Caller, trunk.clone(), dialog, contact, cx.minter.session_id());
         leg.timer = timer;
         leg.incoming = Some(Incoming { id: server, request, via, offer: offer.clone() });
@@ -122,6 +130,8 @@ impl Call {
             attempt: Some(attempt),
             orphans: SmallVec::new(),
             infos: SmallVec::new(),
+            held_offer: None,
+            ended_forks: SmallVec::new(),
             early_fork: None,
             rung: None,
             reliable,
@@ -156,6 +166,12 @@ impl Call {
 
     /// Sends the INVITE to the next target.
     fn try_next(&mut self, cx: &mut Context) {
+        if !cx.timers.is_set(&(self.key, Timer::Ring)) {
+            // From the first attempt to the answer, whatever the targets say meanwhile (GEN-82).
+            let longest = self.targets.last().and_then(|target| cx.snapshot.trunk(target.trunk));
+            let longest = longest.map_or(LONGEST_RING, |trunk| trunk.ring_timeout);
+            cx.set_timer(self.key, Timer::Ring, longest);
+        }
         let Some(target) = self.targets.pop() else {
             return self.refuse_caller(cx, 503, "No target left", "no target could be tried", None);
         };
@@ -326,6 +342,7 @@ impl Call {
         self.record.answered_ms = Some(cx.now.unix_ms);
         self.record.status = 200;
         cx.set_timer(self.key, Timer::MaxCall, cx.snapshot.edge.max_call);
+        self.save(cx);
         if let Some(leg) = &self.callee {
             let after_ms = cx.now.unix_ms.saturating_sub(self.record.started_ms);
             cx.event(Some(self.id), EventKind::CallAnswered { to: leg.trunk.id, after_ms });
@@ -396,7 +413,15 @@ impl Call {
     pub(super) fn end_fork(&mut self, cx: &mut Context, response: &Message) {
         let Some(winner) = &self.callee else { return };
         let dialog = winner.dialog.clone();
-        let leg = Leg::new(Side::Callee, winner.trunk.clone(), dialog, winner.contact.clone(), 0);
+        let mut leg = Leg::new(Side::Callee, winner.trunk.clone(), dialog, winner.contact.clone(), 0);
+        let fork = ByteString::from(crate::sip::tag(response.header(Name::To).unwrap_or("")).unwrap_or(""));
+        if self.ended_forks.contains(&fork) {
+            leg.dialog.learn(response);
+            return leg.acknowledge(cx, response.cseq().number, None);
+        }
+        if self.ended_forks.len() < MAX_FORKS {
+            self.ended_forks.push(fork);
+        }
         end_dialog(cx, leg, response);
     }
 
@@ -446,7 +471,7 @@ impl Call {
 fn end_dialog(cx: &mut Context, mut leg: Leg, response: &Message) {
     leg.dialog.learn(response);
     leg.acknowledge(cx, response.cseq().number, None);
-    leg.errand(cx, CallKey::NONE, &Method::Bye, super::leg::Errand::Bye, |_| {});
+    leg.errand(cx, CallKey::NONE, &Method::Bye, super::leg::Errand::Bye(0), |_| {});
 }
 
 /// The header fields of `message`, which came on `from`, that go over to `to`.
