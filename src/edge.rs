@@ -11,7 +11,7 @@
 //! Every method is total and panics on no input.
 
 use crate::call::{Admission, Call, CallKey, CallSummary, Context, Side};
-use crate::event::{DropReason, EndedBy, EventKind, ObservedMessage};
+use crate::event::{DropReason, EventKind, ObservedMessage};
 use crate::flow::{FlowId, Now, Peer};
 use crate::health::Health;
 use crate::identifier::{Identity, Minter};
@@ -130,15 +130,16 @@ impl Edge {
             }
             Input::Drain { now } => {
                 self.cx.draining = true;
-                let keys: Vec<CallKey> = if now { self.calls.keys().copied().collect() } else { Vec::new() };
+                let mut keys: Vec<CallKey> = if now { self.calls.keys().copied().collect() } else { Vec::new() };
+                keys.sort_unstable();
                 for key in keys {
-                    self.with_call(key, |call, cx| call.finish(cx, EndedBy::Tandem, "drained", normalize::cause(503)));
+                    self.with_call(key, |call, cx| call.end(cx, 503, "drained"));
                 }
             }
             Input::HangUp { call } => {
                 let key = self.calls.values().find(|candidate| candidate.id == call).map(|call| call.key);
                 if let Some(key) = key {
-                    self.with_call(key, |call, cx| call.finish(cx, EndedBy::Tandem, "ended by the operator", None));
+                    self.with_call(key, |call, cx| call.end(cx, 480, "ended by the operator"));
                 }
             }
         }

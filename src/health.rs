@@ -12,7 +12,7 @@ use crate::routing;
 use crate::sip::{Draft, Method, Name};
 use crate::transaction::ClientId;
 use crate::trunk::{Kind, Trunk};
-use hashbrown::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ const JITTER_MS: u32 = 5_000;
 /// The states of all hosts that get our OPTIONS.
 #[derive(Debug, Default)]
 pub struct Health {
-    hosts: HashMap<(TrunkId, usize), HostState, foldhash::fast::RandomState>,
+    hosts: BTreeMap<(TrunkId, usize), HostState>,
 }
 
 #[derive(Debug)]

@@ -275,6 +275,14 @@ fn send(world: &mut World, at: usize, what: &[&str], clauses: &[&str]) -> Outcom
         }
     };
     let octets = edited(octets, clauses);
+    let octets = match argument(clauses, "copy-call-id") {
+        Some(name) => {
+            let other = world.parties.iter().find(|party| party.platform.name == name);
+            let last = other.and_then(|party| party.received.last()).ok_or("whose Call-ID?")?;
+            edited(octets, &[&format!("Call-ID: {}", last.call_id())])
+        }
+        None => octets,
+    };
     let flow = argument(clauses, "flow").and_then(|text| text.parse().ok()).unwrap_or(at as u64);
     let source = argument(clauses, "source").and_then(|text| text.parse().ok());
     world.deliver(at, octets, flow, source, what.first() != Some(&"again"));
@@ -314,6 +322,8 @@ fn edited(octets: Bytes, clauses: &[&str]) -> Bytes {
     for clause in clauses {
         if let Some(name) = clause.strip_prefix("no ") {
             edits.remove(name);
+        } else if let Some(length) = clause.strip_prefix("fill ").and_then(|digits| digits.parse().ok()) {
+            edits.add("X-Fill", "x".repeat(length));
         } else if let Some((name, value)) = clause.split_once(": ") {
             match name {
                 "body" => {}

@@ -6,6 +6,7 @@
 
 use super::context::{Context, Timer};
 use super::leg::{Errand, Incoming, LegState};
+use super::set_up::phrase;
 use super::{Call, Phase, Side};
 use crate::event::{EndedBy, EventKind};
 use crate::io::Output;
@@ -35,6 +36,16 @@ impl Call {
         let why = normalize::explanation(&bye.request);
         let why = if why.is_empty() { "hung up".to_owned() } else { why };
         self.finish(cx, side.ended_by(), &why, reason);
+    }
+
+    /// Ends the call for a reason of our own: a caller that has no answer yet gets `status`, an
+    /// answered call BYE on both legs, with the status as its cause (RFC 3326).
+    pub fn end(&mut self, cx: &mut Context, status: u16, why: &str) {
+        if self.phase == Phase::Proceeding {
+            self.refuse_caller(cx, status, phrase(status), why, None);
+        } else {
+            self.finish(cx, EndedBy::Tandem, why, normalize::cause(status));
+        }
     }
 
     /// Ends whatever is left of the call. The first reason given is the one that is recorded.

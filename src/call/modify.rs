@@ -325,10 +325,7 @@ impl Call {
             (true, None) if self.owes_answer(side.other()) => {
                 self.finish(cx, EndedBy::Tandem, "the ACK carried no answer to the offer", None);
             }
-            (true, None) | (false, _) => {
-                self.save(cx);
-                self.settle(cx, side);
-            }
+            (true, None) | (false, _) => self.settle(cx, side),
         }
     }
 

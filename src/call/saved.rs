@@ -66,10 +66,11 @@ pub enum RestoreError {
 }
 
 impl Call {
-    /// Saves the call if it is answered and acknowledged; later saves replace earlier ones.
+    /// Saves the call if it is answered; later saves replace earlier ones. Not while our ACK owes the
+    /// callee an answer: without that there is no session to take up.
     pub(super) fn save(&mut self, cx: &mut Context) {
         let Some(callee) = &self.callee else { return };
-        if self.phase != Phase::Answered {
+        if self.phase != Phase::Answered || callee.owes_answer.is_some() {
             return;
         }
         self.revision += 1;

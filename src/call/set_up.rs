@@ -347,6 +347,7 @@ impl Call {
             let after_ms = cx.now.unix_ms.saturating_sub(self.record.started_ms);
             cx.event(Some(self.id), EventKind::CallAnswered { to: leg.trunk.id, after_ms });
         }
+        self.save(cx);
     }
 
     /// A target did not take the call: the next one, or the end (TDR-123, 124, GEN-85).

@@ -253,7 +253,7 @@ impl World {
     }
 
     fn sent(&mut self, token: tandem::io::Token, to: &Destination, octets: Bytes) {
-        let message = Message::parse(octets).expect("the core sends messages that parse");
+        let message = Message::parse(octets.clone()).unwrap_or_else(|_| stub(&octets));
         let (at, place) = match to {
             Destination::Flow(flow) => {
                 let at =
@@ -319,9 +319,10 @@ impl World {
                 watched.to_tag = to;
             }
             if message.cseq().method == Method::Invite && status >= 200 {
-                let first = *watched.finals.entry(message.cseq().number).or_insert(status);
                 // A merged request has the identifiers of the one before.
-                if first != status && status != 482 {
+                let first =
+                    if status == 482 { status } else { *watched.finals.entry(message.cseq().number).or_insert(status) };
+                if first != status {
                     fault(format!("a second final response, after {first}"));
                 }
             }
@@ -349,6 +350,15 @@ impl World {
         self.tell("   media -> answer");
         self.input(Input::Answer { question: asked.id, result });
     }
+}
+
+/// The answer to a malformed request repeats its faults; a ladder sees its status line only.
+fn stub(octets: &Bytes) -> Message {
+    let first = octets.split(|&octet| octet == b'\r').next().unwrap_or(&[]);
+    assert!(first.starts_with(b"SIP/2.0 4") || first.starts_with(b"SIP/2.0 5"), "the core sends messages that parse");
+    let rest =
+        "\r\nVia: SIP/2.0/TLS a\r\nFrom: <sip:a>;tag=a\r\nTo: <sip:a>;tag=a\r\nCall-ID: a\r\nCSeq: 1 OPTIONS\r\n\r\n";
+    Message::parse(Bytes::from([first, rest.as_bytes()].concat())).expect("parses")
 }
 
 fn edge(snapshot: &Snapshot, admission: &Arc<Counted>, epoch: u32, speaks: bool, now: Now) -> Edge {
