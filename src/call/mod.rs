@@ -17,6 +17,7 @@ pub mod context;
 pub mod description;
 pub mod dialog;
 mod end;
+pub mod forks;
 pub mod leg;
 mod modify;
 mod ringing;
@@ -37,8 +38,10 @@ use crate::sip::{Field, Message, Method, Name, option_tags};
 use crate::transaction::{ClientId, ServerId};
 use bytes::Bytes;
 use bytestring::ByteString;
+use forks::Forks;
 use leg::{Leg, LegState, Outgoing, Purpose};
 use smallvec::SmallVec;
+use std::time::Instant;
 use uuid::Uuid;
 
 /// Names a call within one core; never used again.
@@ -186,6 +189,10 @@ pub struct Call {
     targets: SmallVec<[Target; 4]>,
     attempt: Option<set_up::Attempt>,
     orphans: SmallVec<[Orphan; 1]>,
+    /// Dialogs of forks and orphans that answered all the same.
+    forks: Forks,
+    /// When the last 2xx to an INVITE of ours can come again for the last time.
+    repeats_until: Option<Instant>,
     /// INFO requests that crossed and wait for the other side's answer.
     infos: SmallVec<[leg::Incoming; 1]>,
     /// The fork that made the early answer, by its tag.
@@ -310,6 +317,11 @@ impl Call {
 
     /// A response to a request of this call.
     pub fn handle_response(&mut self, cx: &mut Context, client: ClientId, response: &Message) {
+        let accepted = *response.method() == Method::Invite
+            && response.status().is_some_and(|status| (200..300).contains(&status));
+        if accepted {
+            self.repeats_until = Some(cx.now.monotonic + 64 * cx.t1());
+        }
         if self.callee.as_ref().is_some_and(|leg| is_initial(leg, client)) {
             return self.handle_callee_response(cx, response);
         }
@@ -328,23 +340,14 @@ impl Call {
                 let (_, errand) = leg.errands.remove(at);
                 return self.handle_errand_end(cx, side, errand, Some(response));
             }
-            // A 2xx again, whose ACK was lost; or another fork's.
-            if *response.method() == Method::Invite
-                && response.status().is_some_and(|status| (200..300).contains(&status))
-            {
-                let same = crate::sip::tag(response.header(Name::To).unwrap_or("")) == Some(&leg.dialog.remote_tag);
-                let number = response.cseq().number;
-                if same && response.call_id() == &*leg.dialog.call_id {
-                    if let Some((_, octets, hop)) = leg.ack.as_ref().filter(|(cseq, ..)| *cseq == number) {
-                        let (octets, hop) = (octets.clone(), hop.clone());
-                        cx.send_ack(&hop, octets);
-                    }
-                    return;
-                }
-                if side == Side::Callee && response.call_id() == &*leg.dialog.call_id {
-                    return self.end_fork(cx, response);
-                }
+            // A 2xx again, whose ACK was lost.
+            let same = crate::sip::tag(response.header(Name::To).unwrap_or("")) == Some(&leg.dialog.remote_tag);
+            if accepted && same && response.call_id() == &*leg.dialog.call_id {
+                return forks::acknowledge_again(cx, leg, response);
             }
+        }
+        if accepted {
+            self.forks.handle_2xx(cx, self.callee.as_ref(), response);
         }
     }
 
@@ -380,6 +383,7 @@ impl Call {
             Timer::Session(side) => self.session_due(cx, side),
             Timer::Probe(side) => self.probe(cx, side),
             Timer::Offer(side) => self.realign_now(cx, side),
+            Timer::Forks => {}
             Timer::MaxCall => self.finish(cx, EndedBy::Tandem, "longest call duration reached", None),
             Timer::Ask => {
                 if let Some(asked) = self.asked.take() {

@@ -481,7 +481,9 @@ impl Call {
 
     /// A request that crossed has waited so long that its sender needs a 100 (RFC 4320 §4.1).
     pub fn handle_trying_due(&mut self, cx: &mut Context, id: ServerId) {
-        if let Some(info) = self.infos.iter().find(|info| info.id == id) {
+        let offers =
+            [Some(&self.caller), self.callee.as_ref()].into_iter().flatten().filter_map(|leg| leg.incoming.as_ref());
+        if let Some(info) = self.infos.iter().chain(offers).find(|waiting| waiting.id == id) {
             let trying = crate::sip::Draft::response(&info.request, 100, "Trying", "", info.via.as_deref()).finish();
             cx.transactions.respond(cx.now.monotonic, id, 100, trying);
         }

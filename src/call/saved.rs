@@ -7,6 +7,7 @@
 use super::context::{Context, Timer};
 use super::description::Descriptions;
 use super::dialog::Dialog;
+use super::forks::Forks;
 use super::leg::{Leg, LegState};
 use super::session_timer::SessionTimer;
 use super::{Call, CallKey, Phase, Side};
@@ -105,6 +106,8 @@ impl Call {
             targets: SmallVec::new(),
             attempt: None,
             orphans: SmallVec::new(),
+            forks: Forks::default(),
+            repeats_until: None,
             infos: SmallVec::new(),
             early_fork: None,
             rung: None,

@@ -71,8 +71,6 @@ pub struct Leg {
     pub call: usize,
     /// Which side of it: 0 the caller.
     pub side: usize,
-    /// A second fork's answer, which has to be ended at once.
-    pub loser: bool,
     /// How far it is.
     pub state: State,
     /// When it was answered, microseconds.
@@ -152,7 +150,6 @@ impl Leg {
             platform,
             call,
             side: 0,
-            loser: false,
             state: State::Early,
             confirmed_at: None,
             ended_at: None,

@@ -369,7 +369,6 @@ impl Platform {
         }
         let tag = self.fork_tag(at, fork);
         let mut leg = Leg::called(self.index, call, &request, &tag);
-        leg.loser = loser;
         leg.port = fork_port(call, fork);
         let offer = sdp_part(first(&request, Name::ContentType), &request.body()).and_then(|sdp| Media::of(&sdp));
         let mut draft = Draft::response(&request, 200, "OK", &tag, None);
@@ -378,7 +377,7 @@ impl Platform {
         if let Some(timer) = plan.answer_timer {
             draft.put(Name::SessionExpires, timer);
             if timer.ends_with("uas") {
-                leg.refresh = Some(1800);
+                leg.refresh = interval(timer);
             }
         }
         let (sdp, media) = leg.description(Direction::SendRecv, false);
@@ -418,13 +417,10 @@ impl Platform {
     }
 
     fn confirmed(&mut self, env: &mut Env<'_>, leg: usize) {
-        let (call, side, loser) = (self.legs[leg].call, self.legs[leg].side, self.legs[leg].loser);
+        let (call, side) = (self.legs[leg].call, self.legs[leg].side);
         env.later.push((1_200 * SECOND, Todo::Probe(leg)));
         if let Some(seconds) = self.legs[leg].refresh {
             env.later.push((seconds * SECOND / 2, Todo::Refresh(leg)));
-        }
-        if loser {
-            return;
         }
         for &(after, who, act) in &self.script[call].acts {
             if who == side {
@@ -496,8 +492,8 @@ impl Platform {
         let media = made.as_ref().map(|(_, media)| *media);
         let what = What::Offer;
         let id = self.request(env, leg, &method, what, |leg, draft| {
-            if leg.refresh.is_some() {
-                draft.put(Name::SessionExpires, "1800;refresher=uac");
+            if let Some(seconds) = leg.refresh {
+                draft.put(Name::SessionExpires, &format!("{seconds};refresher=uac"));
             }
             if let Some((sdp, _)) = made {
                 draft.body("application/sdp", sdp);
@@ -598,7 +594,7 @@ impl Platform {
             draft.put(Name::SessionExpires, timer);
             one.refresh = None;
             if timer.contains("uas") {
-                one.refresh = Some(1800);
+                one.refresh = interval(timer);
             }
         }
         let offer = sdp_part(first(&incoming.request, Name::ContentType), &incoming.request.body());
@@ -643,7 +639,7 @@ impl Platform {
         if let Some(offer) = waiting.offer {
             match sdp_part(first(ack, Name::ContentType), &ack.body()).and_then(|sdp| Media::of(&sdp)) {
                 Some(answer) => one.agree(env.now, Some(offer), Some(answer)),
-                None if one.state == State::Confirmed && !one.loser => {
+                None if one.state == State::Confirmed => {
                     // Allowed only when the call ends at once.
                     one.changed_at = u64::MAX;
                 }
@@ -703,8 +699,8 @@ impl Platform {
                 }
                 one.state = State::Confirmed;
                 one.confirmed_at = Some(env.now);
-                if response.header(Name::SessionExpires).is_some_and(|value| value.contains("uac")) {
-                    one.refresh = Some(1800);
+                if let Some(timer) = response.header(Name::SessionExpires).filter(|timer| timer.contains("uac")) {
+                    one.refresh = interval(timer);
                 }
                 self.acknowledge(env, leg, response.cseq().number, offer, sdp);
                 if self.legs[leg].cancel {
@@ -811,6 +807,10 @@ impl Platform {
             What::Bye => {}
         }
     }
+}
+
+fn interval(timer: &str) -> Option<u64> {
+    timer.split(';').next()?.trim().parse().ok()
 }
 
 fn fork_port(call: usize, fork: usize) -> u16 {
