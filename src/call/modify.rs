@@ -81,7 +81,7 @@ impl Call {
             leg.accept(cx, key, incoming, None, false, &[]);
         } else if let Some(offer) = incoming.offer.clone() {
             let same = !leg.media.changes(&offer);
-            match leg.media.sent.clone().filter(|_| same) {
+            match same.then(|| leg.media.again()).flatten() {
                 // The offer of before: the answer of before (RFC 3264 §8). A refresh needs no more.
                 Some(sent) => leg.accept(cx, key, incoming, Some(sent), false, &[]),
                 None => {
@@ -187,6 +187,10 @@ impl Call {
         }
         match (purpose, answer) {
             (Purpose::Relayed, Some(answer)) if !cancelled => {
+                // What it was still to be told is older than what it has just agreed to.
+                if let Some(leg) = self.leg(side) {
+                    leg.realign = None;
+                }
                 self.ask(cx, side, false, answer, Then::Reanswer(side.other()));
             }
             (Purpose::Relayed, _) => {
@@ -217,8 +221,9 @@ impl Call {
         if leg.state == LegState::Ended || ending {
             return self.close(cx);
         }
-        if outgoing.before.is_some() {
-            leg.media.sent = outgoing.before;
+        let offered = leg.media.sent.clone();
+        if let Some(before) = outgoing.before {
+            leg.media.revert(before);
         }
         let gone = matches!(status, 408 | 481);
         match outgoing.purpose {
@@ -235,15 +240,13 @@ impl Call {
                 // RFC 3261 §14.1: who made the Call-ID waits longer.
                 let (from, span) = if side == Side::Callee { (2_100, 1_900) } else { (0, 2_000) };
                 let pause = from + u64::from(cx.minter.cseq()) % span;
-                if outgoing.purpose == Purpose::Refresh || leg.realign.is_none() {
-                    leg.realign = leg.media.sent.clone();
-                }
+                leg.realign = leg.realign.take().or(offered);
                 cx.set_timer(key, Timer::Offer(side), Duration::from_millis(pause));
             }
             Purpose::Refresh if status == 422 => {
                 leg.timer.interval = Some(min_se.unwrap_or(1800).max(90));
                 cx.set_timer(key, Timer::Offer(side), BUSY_PAUSE);
-                leg.realign = leg.media.sent.clone();
+                leg.realign = leg.realign.take().or(offered);
             }
             Purpose::Refresh | Purpose::Realign | Purpose::Initial => {}
         }
@@ -273,6 +276,8 @@ impl Call {
                 leg.accept(cx, key, incoming, Some(sdp), true, &[]);
             }
         }
+        // What it was to be told is older than what it has now heard.
+        leg.realign = None;
         self.save(cx);
     }
 
@@ -318,6 +323,7 @@ impl Call {
         if let Some(cseq) = other.owes_answer {
             let fitting = answer_for(other.media.received.clone().as_ref(), &answer);
             let sdp = other.media.send(&fitting);
+            other.realign = None;
             other.acknowledge(cx, cseq, Some(sdp));
         } else if changed {
             self.realign(cx, side.other(), Some(answer));
@@ -425,7 +431,7 @@ impl Call {
         if leg.is_busy() {
             return cx.set_timer(key, Timer::Session(side), BUSY_PAUSE);
         }
-        let sent = leg.media.sent.clone();
+        let sent = leg.media.again();
         if leg.offer(cx, key, &Method::Invite, Purpose::Refresh, sent) {
             // Unless the refresh succeeds, this is when the session ends.
             leg.watch(cx, key);

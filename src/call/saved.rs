@@ -138,6 +138,7 @@ fn restore_leg(cx: &mut Context, key: CallKey, side: Side, saved: SavedLeg) -> R
     let mut leg = Leg::new(side, trunk, dialog, saved.contact, 0);
     leg.state = LegState::Confirmed;
     leg.media = saved.media;
+    leg.media.skip();
     leg.timer = saved.timer;
     leg.watch(cx, key);
     Ok(leg)

@@ -119,6 +119,8 @@ pub struct Leg {
     pub version: u64,
     /// Whether we refresh, each so many seconds.
     pub refresh: Option<u64>,
+    /// When the session was last refreshed.
+    pub refreshed_at: u64,
     /// Whether it held last.
     pub held: bool,
     /// Media port.
@@ -174,6 +176,7 @@ impl Leg {
             changed_at: 0,
             version: 1,
             refresh: None,
+            refreshed_at: 0,
             held: false,
             port: 0,
         }

@@ -183,12 +183,15 @@ impl Platform {
                 }
             }
             Todo::Refresh(leg) => {
-                if self.alive(leg)
-                    && let Some(seconds) = self.legs[leg].refresh
-                {
-                    self.act(env, leg, Act::Refresh, 0);
-                    env.later.push((seconds * SECOND / 2, Todo::Refresh(leg)));
+                if !self.alive(leg) {
+                    return;
                 }
+                let one = &mut self.legs[leg];
+                if one.refresh.is_some_and(|seconds| env.now >= one.refreshed_at + seconds * SECOND / 2) {
+                    one.refreshed_at = env.now;
+                    self.act(env, leg, Act::Refresh, 0);
+                }
+                env.later.push((100 * SECOND, Todo::Refresh(leg)));
             }
         }
     }
@@ -419,9 +422,8 @@ impl Platform {
     fn confirmed(&mut self, env: &mut Env<'_>, leg: usize) {
         let (call, side) = (self.legs[leg].call, self.legs[leg].side);
         env.later.push((1_200 * SECOND, Todo::Probe(leg)));
-        if let Some(seconds) = self.legs[leg].refresh {
-            env.later.push((seconds * SECOND / 2, Todo::Refresh(leg)));
-        }
+        self.legs[leg].refreshed_at = env.now;
+        env.later.push((100 * SECOND, Todo::Refresh(leg)));
         for &(after, who, act) in &self.script[call].acts {
             if who == side {
                 env.later.push((after, Todo::Act(leg, act, 0)));
@@ -593,6 +595,7 @@ impl Platform {
         if let Some(timer) = incoming.request.header(Name::SessionExpires) {
             draft.put(Name::SessionExpires, timer);
             one.refresh = None;
+            one.refreshed_at = env.now;
             if timer.contains("uas") {
                 one.refresh = interval(timer);
             }
@@ -757,6 +760,10 @@ impl Platform {
         let offer = one.outgoing.take().and_then(|(_, offer)| offer);
         if status < 300 {
             one.retarget(response);
+            if let Some(timer) = response.header(Name::SessionExpires) {
+                one.refresh = if timer.contains("uac") { interval(timer) } else { None };
+                one.refreshed_at = env.now;
+            }
             let sdp = sdp_part(first(response, Name::ContentType), &response.body()).and_then(|sdp| Media::of(&sdp));
             if sdp.is_none() {
                 env.breaches.push(format!("a 2xx to {} without session description", response.method()));

@@ -773,6 +773,9 @@ impl World {
                 short(tandem::sip::tag(message.header(Name::To).unwrap_or("")).unwrap_or(""))
             );
             let cseq = message.cseq();
+            if let Some(timer) = message.header(Name::SessionExpires) {
+                let _ = write!(said, " timer={timer}");
+            }
             let _ = writeln!(
                 text,
                 "{seconds:11.3} {way} {call:>8} {} {} | {line} [{tags}]{said}",
