@@ -44,7 +44,7 @@ impl Call {
         if incoming.offer.is_none() && !body.is_empty() {
             return refuse(self, cx, &incoming, 415, "Unsupported Media Type", false);
         }
-        let other_busy = self.other_is_busy(side);
+        let (asking, other_busy) = (self.asked.is_some(), self.other_is_busy(side));
         let key = self.key;
         let Some(leg) = self.leg(side) else { return };
         // UPDATE without offer changes nothing but target and timer, at any time (RFC 3311 §5.2).
@@ -53,7 +53,9 @@ impl Call {
             if leg.incoming.is_some() {
                 return refuse(self, cx, &incoming, 500, "Another offer is under way", true);
             }
-            if leg.is_busy() || other_busy {
+            // A refresh that says nothing new is answered here, whatever the other side is at.
+            let crosses = incoming.offer.as_ref().is_none_or(|offer| leg.media.changes(offer));
+            if leg.is_busy() || asking || (crosses && other_busy) {
                 return refuse(self, cx, &incoming, 491, "Request Pending", false);
             }
             if leg.state != LegState::Confirmed {
@@ -108,8 +110,7 @@ impl Call {
     }
 
     fn other_is_busy(&mut self, side: Side) -> bool {
-        let asking = self.asked.is_some();
-        asking || self.leg(side.other()).is_none_or(|leg| leg.is_busy() || leg.state != LegState::Confirmed)
+        self.leg(side.other()).is_none_or(|leg| leg.is_busy() || leg.state != LegState::Confirmed)
     }
 
     /// The final response, other than 2xx, to the open offer of `side`.

@@ -1,6 +1,6 @@
 //! One leg of a played platform: a dialog by RFC 3261 §12, written apart from the one under test.
 
-use super::script::TEAMS;
+use super::script::{Act, TEAMS};
 use bytes::Bytes;
 use tandem::sip::sdp::{Direction, Sdp};
 use tandem::sip::{Draft, Message, Method, Name, NameAddr, tag};
@@ -121,6 +121,8 @@ pub struct Leg {
     pub refresh: Option<u64>,
     /// When the session was last refreshed.
     pub refreshed_at: u64,
+    /// What its last offer was for.
+    pub tried: Option<Act>,
     /// Whether it held last.
     pub held: bool,
     /// Media port.
@@ -177,6 +179,7 @@ impl Leg {
             version: 1,
             refresh: None,
             refreshed_at: 0,
+            tried: None,
             held: false,
             port: 0,
         }

@@ -491,6 +491,7 @@ impl Platform {
                 Some(one.description(Direction::SendRecv, false))
             }
         };
+        one.tried = Some(act);
         let media = made.as_ref().map(|(_, media)| *media);
         let what = What::Offer;
         let id = self.request(env, leg, &method, what, |leg, draft| {
@@ -775,13 +776,15 @@ impl Platform {
             }
             return;
         }
+        // A refresh that failed is made again soon.
+        self.legs[leg].refreshed_at = 0;
         match status {
             408 | 481 if self.alive(leg) => self.bye(env, leg, "the re-INVITE found nobody"),
             491 if self.alive(leg) && !self.legs[leg].cancel => {
                 let pause =
                     if self.legs[leg].side == 0 { env.rng.between(2_100, 4_000) } else { env.rng.between(0, 2_000) };
-                env.later
-                    .push((pause * MS, Todo::Act(leg, if self.legs[leg].held { Act::Hold } else { Act::Move }, 0)));
+                let act = self.legs[leg].tried.unwrap_or(Act::Refresh);
+                env.later.push((pause * MS, Todo::Act(leg, act, 0)));
             }
             _ => {}
         }
