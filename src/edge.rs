@@ -10,7 +10,8 @@
 //!
 //! Every method is total and panics on no input.
 
-use crate::call::{Admission, Call, CallKey, CallSummary, Context, Side};
+use crate::call::forks::Forks;
+use crate::call::{Admission, Call, CallKey, CallSummary, Context, Side, Timer};
 use crate::event::{DropReason, EventKind, ObservedMessage};
 use crate::flow::{FlowId, Now, Peer};
 use crate::health::Health;
@@ -82,6 +83,8 @@ pub struct Edge {
     worker: u16,
     cx: Context,
     calls: HashMap<CallKey, Call, foldhash::fast::RandomState>,
+    /// Of calls that are over, what can still be asked for again.
+    forks: HashMap<CallKey, Forks, foldhash::fast::RandomState>,
     /// Calls to look at again before the outputs are drained.
     touched: Vec<CallKey>,
     last_key: u64,
@@ -99,7 +102,16 @@ impl Edge {
         if let Some(health) = &mut health {
             health.follow(&cx);
         }
-        Self { node, worker, cx, calls: HashMap::default(), touched: Vec::new(), last_key: 0, health }
+        Self {
+            node,
+            worker,
+            cx,
+            calls: HashMap::default(),
+            forks: HashMap::default(),
+            touched: Vec::new(),
+            last_key: 0,
+            health,
+        }
     }
 
     /// Takes one input. Drain [`poll_output`](Self::poll_output) afterwards.
@@ -152,6 +164,9 @@ impl Edge {
         self.cx.transactions.handle_timeout(now.monotonic);
         self.settle();
         while let Some((key, timer)) = self.cx.timers.expired(now.monotonic) {
+            if timer == Timer::Forks {
+                self.forks.remove(&key);
+            }
             self.with_call(key, |call, cx| call.handle_timer(cx, timer));
             self.settle();
         }
@@ -230,9 +245,10 @@ impl Edge {
         }
         while let Some(key) = self.touched.pop() {
             if self.calls.get(&key).is_some_and(Call::is_over)
-                && let Some(mut call) = self.calls.remove(&key)
+                && let Some(call) = self.calls.remove(&key)
+                && let Some(forks) = call.retire(&mut self.cx)
             {
-                call.retire(&mut self.cx);
+                self.forks.insert(key, forks);
             }
         }
     }
@@ -315,6 +331,12 @@ impl Edge {
                 }
             }
             Some(matched) => {
+                if let Some(forks) = self.forks.get_mut(&CallKey(matched.user))
+                    && response.status().is_some_and(|status| (200..300).contains(&status))
+                    && *response.method() == Method::Invite
+                {
+                    forks.handle_2xx(&mut self.cx, None, response);
+                }
                 self.with_call(CallKey(matched.user), |call, cx| call.handle_response(cx, matched.id, response));
             }
             None => self.cx.event(None, EventKind::Dropped { reason: DropReason::StrayResponse }),

@@ -47,6 +47,8 @@ pub enum Timer {
     MaxCall,
     /// A question stays unanswered.
     Ask,
+    /// No 2xx of a call that is over can come again.
+    Forks,
 }
 
 /// Shared by all calls of one core.

@@ -19,6 +19,9 @@ pub struct Descriptions {
     username: String,
     #[serde(default)]
     address: String,
+    /// The peer has seen a newer version than that of `sent`.
+    #[serde(default)]
+    reverted: bool,
     /// The last description we sent, as sent.
     #[serde(with = "text")]
     pub sent: Option<Bytes>,
@@ -44,7 +47,8 @@ impl Descriptions {
             self.username = origin.username.to_owned();
             self.address = format!("{} {} {}", origin.nettype, origin.addrtype, origin.address);
         }
-        if !self.said(&new) {
+        if !self.said(&new) || std::mem::take(&mut self.reverted) {
+            self.reverted = false;
             self.version += 1;
         }
         let out = self.with_origin(sdp);
@@ -68,6 +72,27 @@ impl Descriptions {
         let sent = Sdp::parse(self.sent.clone()?).ok()?;
         let active = sent.with_direction(Direction::SendRecv);
         Some(self.send(&active))
+    }
+
+    /// What was last sent, to be sent again. `None` before the first.
+    pub fn again(&mut self) -> Option<Bytes> {
+        let sent = self.sent.clone()?;
+        Some(self.send(&sent))
+    }
+
+    /// An offer was refused: what was sent before it counts again. Its next sending has a version of its
+    /// own, since the peer has seen the refused one.
+    pub fn revert(&mut self, before: Bytes) {
+        if self.sent.as_ref() != Some(&before) {
+            self.sent = Some(before);
+            self.reverted = true;
+        }
+    }
+
+    /// Taken up elsewhere: an offer may have left after the last save, under the version that came next.
+    pub fn skip(&mut self) {
+        self.version += 1;
+        self.reverted = true;
     }
 
     /// Notes what the peer sent. Returns whether it differs from what it sent before (RFC 3264 §8:

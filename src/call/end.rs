@@ -5,6 +5,7 @@
 //! the last leg is over or can only be waited for.
 
 use super::context::{Context, Timer};
+use super::forks::Forks;
 use super::leg::{Errand, Incoming, LegState};
 use super::set_up::phrase;
 use super::{Call, Phase, Side};
@@ -135,8 +136,9 @@ impl Call {
         cx.event(Some(self.id), EventKind::CallEnded(record));
     }
 
-    /// Removes every trace of a call that is over.
-    pub fn retire(&mut self, cx: &mut Context) {
+    /// Removes every trace of a call that is over, but for the ACKs that its peers may ask for again:
+    /// those are given back, with a timer for them, as long as there may be any.
+    pub fn retire(mut self, cx: &mut Context) -> Option<Forks> {
         for timer in [
             Timer::Response,
             Timer::Ring,
@@ -163,5 +165,14 @@ impl Call {
         if let Some(callee) = &self.callee {
             cx.dialogs.remove(&callee.dialog.local_tag);
         }
+        let left = self.repeats_until?.checked_duration_since(cx.now.monotonic)?;
+        for leg in [Some(self.caller), self.callee].into_iter().flatten() {
+            self.forks.keep(leg);
+        }
+        if self.forks.is_empty() {
+            return None;
+        }
+        cx.set_timer(self.key, Timer::Forks, left);
+        Some(self.forks)
     }
 }

@@ -18,6 +18,7 @@ pub mod context;
 pub mod description;
 pub mod dialog;
 mod end;
+pub mod forks;
 pub mod leg;
 mod modify;
 mod ringing;
@@ -40,9 +41,11 @@ use crate::transaction::{ClientId, ServerId};
 use crate::trunk::Trunk;
 use bytes::Bytes;
 use bytestring::ByteString;
+use forks::Forks;
 use leg::{Leg, LegState, Outgoing, Purpose};
 use smallvec::SmallVec;
 use std::sync::Arc;
+use std::time::Instant;
 use uuid::Uuid;
 
 /// Names a call within one core; never used again.
@@ -194,12 +197,14 @@ pub struct Call {
     targets: SmallVec<[Target; 4]>,
     attempt: Option<set_up::Attempt>,
     orphans: SmallVec<[Orphan; 1]>,
+    /// Dialogs of forks and orphans that answered all the same.
+    forks: Forks,
+    /// When the last 2xx to an INVITE of ours can come again for the last time.
+    repeats_until: Option<Instant>,
     /// INFO requests that crossed and wait for the other side's answer.
     infos: SmallVec<[leg::Incoming; 1]>,
     /// Who sent an offer that waits for the other side's ACK.
     held_offer: Option<Side>,
-    /// Forks that lost and have had their BYE; a repeated 2xx only gets its ACK again.
-    ended_forks: SmallVec<[ByteString; 2]>,
     /// The fork that made the early answer, by its tag.
     early_fork: Option<ByteString>,
     /// Status of the last provisional that crossed, and whether it had SDP.
@@ -326,6 +331,11 @@ impl Call {
 
     /// A response to a request of this call.
     pub fn handle_response(&mut self, cx: &mut Context, client: ClientId, response: &Message) {
+        let accepted = *response.method() == Method::Invite
+            && response.status().is_some_and(|status| (200..300).contains(&status));
+        if accepted {
+            self.repeats_until = Some(cx.now.monotonic + 64 * cx.t1());
+        }
         if self.callee.as_ref().is_some_and(|leg| is_initial(leg, client)) {
             return self.handle_callee_response(cx, response);
         }
@@ -344,23 +354,14 @@ impl Call {
                 let (_, errand) = leg.errands.remove(at);
                 return self.handle_errand_end(cx, side, errand, Ok(response));
             }
-            // A 2xx again, whose ACK was lost; or another fork's.
-            if *response.method() == Method::Invite
-                && response.status().is_some_and(|status| (200..300).contains(&status))
-            {
-                let same = crate::sip::tag(response.header(Name::To).unwrap_or("")) == Some(&leg.dialog.remote_tag);
-                let number = response.cseq().number;
-                if same && response.call_id() == &*leg.dialog.call_id {
-                    if let Some((_, octets, hop)) = leg.ack.as_ref().filter(|(cseq, ..)| *cseq == number) {
-                        let (octets, hop) = (octets.clone(), hop.clone());
-                        cx.send_ack(&hop, octets);
-                    }
-                    return;
-                }
-                if side == Side::Callee && response.call_id() == &*leg.dialog.call_id {
-                    return self.end_fork(cx, response);
-                }
+            // A 2xx again, whose ACK was lost.
+            let same = crate::sip::tag(response.header(Name::To).unwrap_or("")) == Some(&leg.dialog.remote_tag);
+            if accepted && same && response.call_id() == &*leg.dialog.call_id {
+                return forks::acknowledge_again(cx, leg, response);
             }
+        }
+        if accepted {
+            self.forks.handle_2xx(cx, self.callee.as_ref(), response);
         }
     }
 
@@ -399,6 +400,7 @@ impl Call {
             Timer::Offer(side) => self.realign_now(cx, side),
             Timer::Bye(side) => self.bye_again(cx, side),
             Timer::Overdue(side) => self.offer_overdue(cx, side),
+            Timer::Forks => {}
             Timer::MaxCall => self.finish(cx, EndedBy::Tandem, "longest call duration reached", None),
             Timer::Ask => {
                 if let Some(asked) = self.asked.take() {

@@ -46,7 +46,7 @@ impl Call {
         if incoming.offer.is_none() && !body.is_empty() {
             return refuse(self, cx, &incoming, 415, "Unsupported Media Type", false);
         }
-        let other_busy = self.other_is_busy(side);
+        let (asking, other_busy) = (self.asked.is_some(), self.other_is_busy(side));
         let key = self.key;
         let Some(leg) = self.leg(side) else { return };
         // UPDATE without offer changes nothing but target and timer, at any time (RFC 3311 §5.2).
@@ -55,7 +55,9 @@ impl Call {
             if leg.incoming.is_some() {
                 return refuse(self, cx, &incoming, 500, "Another offer is under way", true);
             }
-            if leg.is_busy() || other_busy {
+            // A refresh that says nothing new is answered here, whatever the other side is at.
+            let crosses = incoming.offer.as_ref().is_none_or(|offer| leg.media.changes(offer));
+            if leg.is_busy() || asking || (crosses && other_busy) {
                 if leg.is_busy() || !self.only_waits_for_ack(side.other()) {
                     return refuse(self, cx, &incoming, 491, "Request Pending", false);
                 }
@@ -94,7 +96,7 @@ impl Call {
             leg.accept(cx, key, incoming, None, false, &[]);
         } else if let Some(offer) = incoming.offer.clone() {
             let same = !leg.media.changes(&offer);
-            match leg.media.sent.clone().filter(|_| same) {
+            match same.then(|| leg.media.again()).flatten() {
                 // The offer of before: the answer of before (RFC 3264 §8). A refresh needs no more.
                 Some(sent) => leg.accept(cx, key, incoming, Some(sent), false, &[]),
                 None => {
@@ -133,8 +135,7 @@ impl Call {
     }
 
     fn other_is_busy(&mut self, side: Side) -> bool {
-        let asking = self.asked.is_some();
-        asking || self.leg(side.other()).is_none_or(|leg| leg.is_busy() || leg.state != LegState::Confirmed)
+        self.leg(side.other()).is_none_or(|leg| leg.is_busy() || leg.state != LegState::Confirmed)
     }
 
     /// The final response, other than 2xx, to the open offer of `side`.
@@ -212,6 +213,10 @@ impl Call {
         }
         match (purpose, answer) {
             (Purpose::Relayed, Some(answer)) if !cancelled => {
+                // What it was still to be told is older than what it has just agreed to.
+                if let Some(leg) = self.leg(side) {
+                    leg.realign = None;
+                }
                 self.ask(cx, side, false, answer, Then::Reanswer(side.other()));
             }
             (Purpose::Relayed, _) => {
@@ -242,8 +247,9 @@ impl Call {
         if leg.state == LegState::Ended || ending {
             return self.close(cx);
         }
-        if outgoing.before.is_some() {
-            leg.media.sent = outgoing.before;
+        let offered = leg.media.sent.clone();
+        if let Some(before) = outgoing.before {
+            leg.media.revert(before);
         }
         let gone = matches!(status, 408 | 481);
         match outgoing.purpose {
@@ -260,15 +266,13 @@ impl Call {
                 // RFC 3261 §14.1: who made the Call-ID waits longer.
                 let (from, span) = if side == Side::Callee { (2_100, 1_900) } else { (0, 2_000) };
                 let pause = from + u64::from(cx.minter.cseq()) % span;
-                if outgoing.purpose == Purpose::Refresh || leg.realign.is_none() {
-                    leg.realign = leg.media.sent.clone();
-                }
+                leg.realign = leg.realign.take().or(offered);
                 cx.set_timer(key, Timer::Offer(side), Duration::from_millis(pause));
             }
             Purpose::Refresh if status == 422 => {
                 leg.timer.interval = Some(min_se.unwrap_or(1800).max(90));
                 cx.set_timer(key, Timer::Offer(side), BUSY_PAUSE);
-                leg.realign = leg.media.sent.clone();
+                leg.realign = leg.realign.take().or(offered);
             }
             Purpose::Refresh | Purpose::Realign if status == 503 => {
                 // The connection broke or the peer is short of breath: once more, until the session ends.
@@ -303,6 +307,8 @@ impl Call {
                 leg.accept(cx, key, incoming, Some(sdp), true, &[]);
             }
         }
+        // What it was to be told is older than what it has now heard.
+        leg.realign = None;
         self.save(cx);
     }
 
@@ -345,6 +351,7 @@ impl Call {
         if let Some(cseq) = other.owes_answer {
             let fitting = answer_for(other.media.received.clone().as_ref(), &answer);
             let sdp = other.media.send(&fitting);
+            other.realign = None;
             other.acknowledge(cx, cseq, Some(sdp));
         } else if changed {
             self.realign(cx, side.other(), Some(answer));

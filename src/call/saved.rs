@@ -7,6 +7,7 @@
 use super::context::{Context, Timer};
 use super::description::Descriptions;
 use super::dialog::Dialog;
+use super::forks::Forks;
 use super::leg::{Leg, LegState};
 use super::session_timer::SessionTimer;
 use super::{Call, CallKey, Phase, Side};
@@ -122,9 +123,10 @@ impl Call {
             targets: SmallVec::new(),
             attempt: None,
             orphans: SmallVec::new(),
+            forks: Forks::default(),
+            repeats_until: None,
             infos: SmallVec::new(),
             held_offer: None,
-            ended_forks: SmallVec::new(),
             early_fork: None,
             rung: None,
             reliable: None,
@@ -154,6 +156,7 @@ fn restore_leg(cx: &mut Context, key: CallKey, side: Side, saved: SavedLeg, trun
     let mut leg = Leg::new(side, trunk, dialog, saved.contact, 0);
     leg.state = LegState::Confirmed;
     leg.media = saved.media;
+    leg.media.skip();
     leg.timer = saved.timer;
     leg.watch(cx, key);
     if let Some(expires_ms) = saved.expires_ms {

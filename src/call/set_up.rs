@@ -7,6 +7,7 @@
 use super::context::{Context, Timer};
 use super::description::{answer_for, offer_for};
 use super::dialog::Dialog;
+use super::forks::Forks;
 use super::leg::{Cancel, Incoming, Leg, LegState, Outgoing, Purpose, send_cancel};
 use super::session_timer::SessionTimer;
 use super::{Call, CallKey, Orphan, Parties, Phase, Reliable, Side, Then};
@@ -129,9 +130,10 @@ impl Call {
             targets,
             attempt: Some(attempt),
             orphans: SmallVec::new(),
+            forks: Forks::default(),
+            repeats_until: None,
             infos: SmallVec::new(),
             held_offer: None,
-            ended_forks: SmallVec::new(),
             early_fork: None,
             rung: None,
             reliable,
@@ -403,27 +405,11 @@ impl Call {
         }
         let orphan = self.orphans.remove(at);
         if status < 300 {
-            end_dialog(cx, orphan.leg, response);
+            self.forks.end(cx, orphan.leg, response);
         }
         if self.phase == Phase::Ending {
             self.close(cx);
         }
-    }
-
-    /// A 2xx of a fork that lost: acknowledged and ended (§13.2.2.4).
-    pub(super) fn end_fork(&mut self, cx: &mut Context, response: &Message) {
-        let Some(winner) = &self.callee else { return };
-        let dialog = winner.dialog.clone();
-        let mut leg = Leg::new(Side::Callee, winner.trunk.clone(), dialog, winner.contact.clone(), 0);
-        let fork = ByteString::from(crate::sip::tag(response.header(Name::To).unwrap_or("")).unwrap_or(""));
-        if self.ended_forks.contains(&fork) {
-            leg.dialog.learn(response);
-            return leg.acknowledge(cx, response.cseq().number, None);
-        }
-        if self.ended_forks.len() < MAX_FORKS {
-            self.ended_forks.push(fork);
-        }
-        end_dialog(cx, leg, response);
     }
 
     /// The caller's CANCEL of `invite`, or a BYE in its stead; `reason` is its Reason (TDR-82).
@@ -466,13 +452,6 @@ impl Call {
         };
         self.finish(cx, by, why, reason.filter(|_| status == 487));
     }
-}
-
-/// Ends a dialog that a late or losing 2xx made: ACK, then BYE, on nobody's account.
-fn end_dialog(cx: &mut Context, mut leg: Leg, response: &Message) {
-    leg.dialog.learn(response);
-    leg.acknowledge(cx, response.cseq().number, None);
-    leg.errand(cx, CallKey::NONE, &Method::Bye, super::leg::Errand::Bye(0), |_| {});
 }
 
 /// The header fields of `message`, which came on `from`, that go over to `to`.

@@ -47,7 +47,7 @@ impl Call {
             return cx.set_timer(key, Timer::Session(side), BUSY_PAUSE.min(end));
         }
         cx.set_timer(key, Timer::Session(side), end);
-        let sent = leg.media.sent.clone();
+        let sent = leg.media.again();
         if !leg.offer(cx, key, &Method::Invite, Purpose::Refresh, sent) {
             self.lost(cx, side, "the peer named no place that may be dialled");
         }

@@ -159,10 +159,12 @@ impl Checks {
         let rest = Bytes::from(rest);
         let mut fault = None;
         if let Some((last_id, last_version, last)) = &said.description {
-            let expected = if *last == rest { *last_version } else { last_version + 1 };
+            // An offer that was refused may be made again under a version of its own.
+            let expected = last_version + 1;
+            let fits = version == expected || (*last == rest && version == *last_version);
             if *last_id != id {
                 fault = Some(format!("o= id changes from {last_id} to {id}"));
-            } else if version != expected && !(self.crashed && version >= *last_version) {
+            } else if !fits && !(self.crashed && version >= *last_version) {
                 fault = Some(format!("o= version {version} after {last_version}, expected {expected}"));
             }
         }
@@ -219,8 +221,9 @@ impl Checks {
             .heard
             .iter()
             .filter(|((_, _, method), heard)| {
-                // RFC 4320: a request other than INVITE is never answered with 408, so an INFO may stay without.
-                heard.finals.is_empty() && !heard.excused && *method != Method::Info
+                // RFC 4320: a request other than INVITE is never answered with 408, so one that crosses may stay without.
+                let waits = matches!(method, Method::Info | Method::Update);
+                heard.finals.is_empty() && !heard.excused && !waits
             })
             .map(|((platform, branch, method), _)| {
                 format!("{method} {branch} of platform {platform} without final response")

@@ -1,6 +1,6 @@
 //! One leg of a played platform: a dialog by RFC 3261 §12, written apart from the one under test.
 
-use super::script::TEAMS;
+use super::script::{Act, TEAMS};
 use bytes::Bytes;
 use tandem::sip::sdp::{Direction, Sdp};
 use tandem::sip::{Draft, Message, Method, Name, NameAddr, tag};
@@ -71,8 +71,6 @@ pub struct Leg {
     pub call: usize,
     /// Which side of it: 0 the caller.
     pub side: usize,
-    /// A second fork's answer, which has to be ended at once.
-    pub loser: bool,
     /// How far it is.
     pub state: State,
     /// When it was answered, microseconds.
@@ -121,6 +119,10 @@ pub struct Leg {
     pub version: u64,
     /// Whether we refresh, each so many seconds.
     pub refresh: Option<u64>,
+    /// When the session was last refreshed.
+    pub refreshed_at: u64,
+    /// What its last offer was for.
+    pub tried: Option<Act>,
     /// Whether it held last.
     pub held: bool,
     /// Media port.
@@ -152,7 +154,6 @@ impl Leg {
             platform,
             call,
             side: 0,
-            loser: false,
             state: State::Early,
             confirmed_at: None,
             ended_at: None,
@@ -177,6 +178,8 @@ impl Leg {
             changed_at: 0,
             version: 1,
             refresh: None,
+            refreshed_at: 0,
+            tried: None,
             held: false,
             port: 0,
         }

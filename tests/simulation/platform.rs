@@ -183,12 +183,15 @@ impl Platform {
                 }
             }
             Todo::Refresh(leg) => {
-                if self.alive(leg)
-                    && let Some(seconds) = self.legs[leg].refresh
-                {
-                    self.act(env, leg, Act::Refresh, 0);
-                    env.later.push((seconds * SECOND / 2, Todo::Refresh(leg)));
+                if !self.alive(leg) {
+                    return;
                 }
+                let one = &mut self.legs[leg];
+                if one.refresh.is_some_and(|seconds| env.now >= one.refreshed_at + seconds * SECOND / 2) {
+                    one.refreshed_at = env.now;
+                    self.act(env, leg, Act::Refresh, 0);
+                }
+                env.later.push((100 * SECOND, Todo::Refresh(leg)));
             }
         }
     }
@@ -369,7 +372,6 @@ impl Platform {
         }
         let tag = self.fork_tag(at, fork);
         let mut leg = Leg::called(self.index, call, &request, &tag);
-        leg.loser = loser;
         leg.port = fork_port(call, fork);
         let offer = sdp_part(first(&request, Name::ContentType), &request.body()).and_then(|sdp| Media::of(&sdp));
         let mut draft = Draft::response(&request, 200, "OK", &tag, None);
@@ -378,7 +380,7 @@ impl Platform {
         if let Some(timer) = plan.answer_timer {
             draft.put(Name::SessionExpires, timer);
             if timer.ends_with("uas") {
-                leg.refresh = Some(1800);
+                leg.refresh = interval(timer);
             }
         }
         let (sdp, media) = leg.description(Direction::SendRecv, false);
@@ -418,14 +420,10 @@ impl Platform {
     }
 
     fn confirmed(&mut self, env: &mut Env<'_>, leg: usize) {
-        let (call, side, loser) = (self.legs[leg].call, self.legs[leg].side, self.legs[leg].loser);
+        let (call, side) = (self.legs[leg].call, self.legs[leg].side);
         env.later.push((1_200 * SECOND, Todo::Probe(leg)));
-        if let Some(seconds) = self.legs[leg].refresh {
-            env.later.push((seconds * SECOND / 2, Todo::Refresh(leg)));
-        }
-        if loser {
-            return;
-        }
+        self.legs[leg].refreshed_at = env.now;
+        env.later.push((100 * SECOND, Todo::Refresh(leg)));
         for &(after, who, act) in &self.script[call].acts {
             if who == side {
                 env.later.push((after, Todo::Act(leg, act, 0)));
@@ -493,11 +491,12 @@ impl Platform {
                 Some(one.description(Direction::SendRecv, false))
             }
         };
+        one.tried = Some(act);
         let media = made.as_ref().map(|(_, media)| *media);
         let what = What::Offer;
         let id = self.request(env, leg, &method, what, |leg, draft| {
-            if leg.refresh.is_some() {
-                draft.put(Name::SessionExpires, "1800;refresher=uac");
+            if let Some(seconds) = leg.refresh {
+                draft.put(Name::SessionExpires, &format!("{seconds};refresher=uac"));
             }
             if let Some((sdp, _)) = made {
                 draft.body("application/sdp", sdp);
@@ -597,8 +596,9 @@ impl Platform {
         if let Some(timer) = incoming.request.header(Name::SessionExpires) {
             draft.put(Name::SessionExpires, timer);
             one.refresh = None;
+            one.refreshed_at = env.now;
             if timer.contains("uas") {
-                one.refresh = Some(1800);
+                one.refresh = interval(timer);
             }
         }
         let offer = sdp_part(first(&incoming.request, Name::ContentType), &incoming.request.body());
@@ -643,7 +643,7 @@ impl Platform {
         if let Some(offer) = waiting.offer {
             match sdp_part(first(ack, Name::ContentType), &ack.body()).and_then(|sdp| Media::of(&sdp)) {
                 Some(answer) => one.agree(env.now, Some(offer), Some(answer)),
-                None if one.state == State::Confirmed && !one.loser => {
+                None if one.state == State::Confirmed => {
                     // Allowed only when the call ends at once.
                     one.changed_at = u64::MAX;
                 }
@@ -703,8 +703,8 @@ impl Platform {
                 }
                 one.state = State::Confirmed;
                 one.confirmed_at = Some(env.now);
-                if response.header(Name::SessionExpires).is_some_and(|value| value.contains("uac")) {
-                    one.refresh = Some(1800);
+                if let Some(timer) = response.header(Name::SessionExpires).filter(|timer| timer.contains("uac")) {
+                    one.refresh = interval(timer);
                 }
                 self.acknowledge(env, leg, response.cseq().number, offer, sdp);
                 if self.legs[leg].cancel {
@@ -761,6 +761,10 @@ impl Platform {
         let offer = one.outgoing.take().and_then(|(_, offer)| offer);
         if status < 300 {
             one.retarget(response);
+            if let Some(timer) = response.header(Name::SessionExpires) {
+                one.refresh = if timer.contains("uac") { interval(timer) } else { None };
+                one.refreshed_at = env.now;
+            }
             let sdp = sdp_part(first(response, Name::ContentType), &response.body()).and_then(|sdp| Media::of(&sdp));
             if sdp.is_none() {
                 env.breaches.push(format!("a 2xx to {} without session description", response.method()));
@@ -772,13 +776,15 @@ impl Platform {
             }
             return;
         }
+        // A refresh that failed is made again soon.
+        self.legs[leg].refreshed_at = 0;
         match status {
             408 | 481 if self.alive(leg) => self.bye(env, leg, "the re-INVITE found nobody"),
             491 if self.alive(leg) && !self.legs[leg].cancel => {
                 let pause =
                     if self.legs[leg].side == 0 { env.rng.between(2_100, 4_000) } else { env.rng.between(0, 2_000) };
-                env.later
-                    .push((pause * MS, Todo::Act(leg, if self.legs[leg].held { Act::Hold } else { Act::Move }, 0)));
+                let act = self.legs[leg].tried.unwrap_or(Act::Refresh);
+                env.later.push((pause * MS, Todo::Act(leg, act, 0)));
             }
             _ => {}
         }
@@ -811,6 +817,10 @@ impl Platform {
             What::Bye => {}
         }
     }
+}
+
+fn interval(timer: &str) -> Option<u64> {
+    timer.split(';').next()?.trim().parse().ok()
 }
 
 fn fork_port(call: usize, fork: usize) -> u16 {

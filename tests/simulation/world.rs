@@ -40,7 +40,7 @@ enum Happening {
     Relayed { worker: usize, question: QuestionId, result: Answer },
     Do { platform: usize, todo: Todo },
     Crash { worker: usize },
-    Drain,
+    Drain { now: bool },
 }
 
 struct Flow {
@@ -206,7 +206,7 @@ impl World {
             world.later(world.options.crash, Happening::Crash { worker: 0 });
         }
         if world.options.drain > 0 {
-            world.later(world.options.drain, Happening::Drain);
+            world.later(world.options.drain, Happening::Drain { now: false });
         }
         world
     }
@@ -322,18 +322,12 @@ impl World {
             Happening::Relayed { worker, question, result } => self.input(worker, Input::Answer { question, result }),
             Happening::Do { platform, todo } => self.with_platform(platform, |one, env| one.handle_todo(env, todo)),
             Happening::Crash { worker } => self.crash(worker),
-            Happening::Drain => {
+            Happening::Drain { now } => {
                 for worker in 0..self.edges.len() {
-                    self.input(worker, Input::Drain { now: false });
+                    self.input(worker, Input::Drain { now });
                 }
-                self.later(60 * SECOND, Happening::Drain);
-                if self.now > self.options.drain {
-                    for worker in 0..self.edges.len() {
-                        self.input(worker, Input::Drain { now: true });
-                    }
-                    // Once.
-                    let key = self.sequence;
-                    self.happenings.remove(&key);
+                if !now {
+                    self.later(60 * SECOND, Happening::Drain { now: true });
                 }
             }
         }
@@ -697,12 +691,16 @@ impl World {
                 faults.push(format!("call {call}: answered by nobody"));
             }
             for callee in &callees {
+                // Of several forks that answered, one won: the one that lasted.
+                let rivals = callees.iter().filter(|other| other.call_id == callee.call_id);
+                let loser =
+                    rivals.max_by_key(|other| other.ended_at).is_some_and(|last| last.local_tag != callee.local_tag);
                 let from = callee.confirmed_at.unwrap_or(0).max(caller.ended_at.unwrap_or(0));
                 let (one, other) = (caller.ended_at.unwrap_or(0), callee.ended_at.unwrap_or(u64::MAX));
-                let apart = if caller.confirmed_at.is_some() && !callee.loser {
+                let apart = if caller.confirmed_at.is_some() && !loser {
                     one.abs_diff(other)
                 } else {
-                    other.saturating_sub(if callee.loser { callee.confirmed_at.unwrap_or(0) } else { from })
+                    other.saturating_sub(if loser { callee.confirmed_at.unwrap_or(0) } else { from })
                 };
                 if apart > bound {
                     faults.push(format!(
@@ -712,7 +710,7 @@ impl World {
                         callee.ended
                     ));
                 }
-                self.agreement(caller, callee, gone, &mut faults);
+                self.agreement(caller, callee, gone || loser, &mut faults);
             }
         }
         self.checks.faults.append(&mut faults);
@@ -731,7 +729,7 @@ impl World {
         let quiet = 60 * SECOND;
         let end = caller.ended_at.unwrap_or(0).min(callee.ended_at.unwrap_or(0));
         let settled = |leg: &super::leg::Leg| leg.changed_at.saturating_add(quiet) < end;
-        if gone || self.stormy() || callee.loser || !settled(caller) || !settled(callee) {
+        if gone || self.stormy() || !settled(caller) || !settled(callee) {
             return;
         }
         for (one, other, name) in [(caller, callee, "caller"), (callee, caller, "callee")] {
@@ -778,6 +776,9 @@ impl World {
                 short(tandem::sip::tag(message.header(Name::To).unwrap_or("")).unwrap_or(""))
             );
             let cseq = message.cseq();
+            if let Some(timer) = message.header(Name::SessionExpires) {
+                let _ = write!(said, " timer={timer}");
+            }
             let _ = writeln!(
                 text,
                 "{seconds:11.3} {way} {call:>8} {} {} | {line} [{tags}]{said}",
