@@ -74,7 +74,7 @@ impl Admission for Share {
     fn release(&self, trunk: TrunkId) {
         let at = usize::from(trunk.0);
         let (Some(counter), Some(held)) = (self.tally.counters.get(at), self.held.get(at)) else { return };
-        // A call that was restored was not admitted by this share: it gives nothing back.
+        // What this share does not hold, it cannot give back.
         let less = |count: u32| count.checked_sub(1);
         if held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok() {
             counter.calls.fetch_sub(1, Ordering::Relaxed);
