@@ -30,8 +30,6 @@ impl Admission for Unlimited {
     }
 
     fn release(&self, _: TrunkId) {}
-
-    fn readmit(&self, _: TrunkId) {}
 }
 
 const SDP: &str = "v=0\r\no=gc 1000 1 IN IP4 198.51.100.131\r\ns=-\r\nc=IN IP4 198.51.100.131\r\nt=0 0\r\n\

@@ -144,6 +144,22 @@ async fn a_call_whose_worker_panics_twice_still_ends_from_either_side() {
 }
 
 #[tokio::test]
+async fn a_restored_call_counts_toward_its_trunk_until_it_ends() {
+    let mut element = element("").await;
+    let (mut genesys, mut teams) = connect(&element.lab.genesys, &element.lab.hub, CUSTOMER, ALICE).await;
+    element.confirmed().await;
+    let worker = element.running.calls().await[0].worker;
+    element.running.panic_worker(worker);
+    element.until("the alarm of the restart", raised(&format!("worker_restart:{worker}"))).await;
+    re_invite(&mut teams, &mut genesys, Flow::Inactive).await;
+    assert_eq!(element.running.status().trunks[1].calls, 1);
+    hang_up(&mut genesys, &mut teams).await;
+    element.until("the record", |kind| matches!(kind, EventKind::CallEnded(_))).await;
+    assert_eq!(element.running.status().trunks[1].calls, 0);
+    element.ended().await;
+}
+
+#[tokio::test]
 async fn calls_spread_over_workers_and_leave_nothing_behind() {
     let element = element("").await;
     let mut calls = Vec::new();

@@ -98,8 +98,6 @@ pub trait Admission {
     fn admit(&self, trunk: TrunkId, now: Now, max_calls: Option<u32>, max_rate: Option<u32>) -> Admit;
     /// A call that was admitted is over.
     fn release(&self, trunk: TrunkId);
-    /// Counts a call that was taken up: it exists already, so no limit refuses it.
-    fn readmit(&self, trunk: TrunkId);
 }
 
 /// Whether a call may begin.

@@ -108,7 +108,8 @@ impl Call {
         let [caller, callee] = saved.legs;
         let caller = restore_leg(cx, key, Side::Caller, caller, caller_trunk);
         let callee = restore_leg(cx, key, Side::Callee, callee, callee_trunk);
-        cx.admission.readmit(caller.trunk.id);
+        // Counted again, past any limit: the call is there, and its end will give its place back.
+        let _ = cx.admission.admit(caller.trunk.id, cx.now, None, None);
         let left = saved.max_call_ms.saturating_sub(cx.now.unix_ms);
         cx.set_timer(key, Timer::MaxCall, Duration::from_millis(left));
         Ok(Self {

@@ -71,18 +71,10 @@ impl Admission for Share {
         Admit::Yes
     }
 
-    fn readmit(&self, trunk: TrunkId) {
-        let at = usize::from(trunk.0);
-        if let (Some(counter), Some(held)) = (self.tally.counters.get(at), self.held.get(at)) {
-            counter.calls.fetch_add(1, Ordering::Relaxed);
-            held.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
     fn release(&self, trunk: TrunkId) {
         let at = usize::from(trunk.0);
         let (Some(counter), Some(held)) = (self.tally.counters.get(at), self.held.get(at)) else { return };
-        // Never more than this share holds.
+        // What this share does not hold, it cannot give back.
         let less = |count: u32| count.checked_sub(1);
         if held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok() {
             counter.calls.fetch_sub(1, Ordering::Relaxed);

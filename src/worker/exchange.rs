@@ -5,7 +5,7 @@
 //! the next one takes over the queue, the saved calls and the knowledge of who follows which flow.
 
 use crate::call::CallSummary;
-use crate::flow::{FlowId, ListenerId, Peer};
+use crate::flow::{FlowId, ListenerId, Peer, Transport};
 use crate::io::Token;
 use crate::journal::{WorkerGauges, unix_ms};
 use crate::sip::Message;
@@ -216,8 +216,12 @@ impl Desk {
         *lock(&self.restoring) = call;
     }
 
-    /// Notes that `worker` was handed a message of `flow` and wants to hear of its end.
-    pub(super) fn follow(&self, flow: FlowId, worker: u16) {
+    /// Notes that `worker` was handed a message of `flow` and wants to hear of its end. Datagrams have
+    /// none: noting their flows, which a sender of forged addresses makes at will, would have no bound.
+    pub(super) fn follow(&self, flow: FlowId, transport: Transport, worker: u16) {
+        if transport == Transport::Udp {
+            return;
+        }
         let mut followers = lock(&self.followers);
         let known = followers.entry(flow).or_default();
         if !known.contains(&worker) {
@@ -390,10 +394,17 @@ mod tests {
     #[test]
     fn followers_hear_of_a_flow_once() {
         let desk = Desk::new();
-        desk.follow(flow(0, 1), 2);
-        desk.follow(flow(0, 1), 2);
-        desk.follow(flow(0, 1), 3);
+        desk.follow(flow(0, 1), Transport::Tls, 2);
+        desk.follow(flow(0, 1), Transport::Tls, 2);
+        desk.follow(flow(0, 1), Transport::Tls, 3);
         assert_eq!(desk.unfollow(flow(0, 1)).as_slice(), [2, 3]);
         assert!(desk.unfollow(flow(0, 1)).is_empty() && desk.unfollow_all().is_empty());
+    }
+
+    #[test]
+    fn flows_of_datagrams_are_not_noted_since_they_never_end() {
+        let desk = Desk::new();
+        desk.follow(flow(0, 1), Transport::Udp, 2);
+        assert!(desk.unfollow_all().is_empty());
     }
 }

@@ -4,7 +4,7 @@ use super::dealt::Dealt;
 use super::{Desk, Exchange, Mail, Order, Phase, Saved, Share, UDP_WORKER, WorkerStart};
 use crate::edge::{Edge, EdgeStart, Owner};
 use crate::event::{DropReason, Event, EventKind};
-use crate::flow::{FlowId, Now, Peer};
+use crate::flow::{FlowId, Now, Peer, Transport};
 use crate::io::{Answer, Destination, Input, Output, Token, UNTRACKED};
 use crate::journal::unix_ms;
 use crate::sip::{Draft, Message, Method, Name};
@@ -75,14 +75,16 @@ impl<'s> Worker<'s> {
     }
 
     /// Takes the sockets for datagrams: to send on, and to read if it is the one that does.
-    pub(super) fn attach(&mut self, exchange: &Exchange) {
+    ///
+    /// # Errors
+    ///
+    /// What the system says, such as that no more files may be open: a worker must not live deaf.
+    pub(super) fn attach(&mut self, exchange: &Exchange) -> std::io::Result<()> {
         let receive = self.start.worker == UDP_WORKER;
         for (socket, listener) in &exchange.datagrams {
-            let attached = socket.try_clone().and_then(|socket| self.endpoint.attach_udp(socket, *listener, receive));
-            if let Err(error) = attached {
-                tracing::error!(listener = listener.0, %error, "datagrams are not received");
-            }
+            self.endpoint.attach_udp(socket.try_clone()?, *listener, receive)?;
         }
+        Ok(())
     }
 
     /// Gives the core the calls that its predecessor had saved.
@@ -218,7 +220,8 @@ impl<'s> Worker<'s> {
         if worker == own {
             self.input(Input::Message { message, flow, peer });
         } else {
-            self.hand_over(worker, flow, Mail::Message { message, flow, peer });
+            let transport = peer.transport;
+            self.hand_over(worker, flow, transport, Mail::Message { message, flow, peer });
         }
     }
 
@@ -238,19 +241,20 @@ impl<'s> Worker<'s> {
             None => self.input(Input::Message { message, flow, peer }),
             Some(left) => {
                 let next = (self.start.worker + 1) % self.start.exchange.workers();
-                self.hand_over(next, flow, Mail::Cancel { message, flow, peer, left });
+                let transport = peer.transport;
+                self.hand_over(next, flow, transport, Mail::Cancel { message, flow, peer, left });
             }
         }
     }
 
     /// Hands a message to another worker. Full: 503 for a request, nothing for an ACK or a response.
-    fn hand_over(&mut self, worker: u16, flow: FlowId, mail: Mail) {
+    fn hand_over(&mut self, worker: u16, flow: FlowId, transport: Transport, mail: Mail) {
         let Some(desk) = self.start.exchange.desk(worker) else { return };
         let metrics = self.start.journal.metrics();
         let Err(refused) = desk.post(mail) else {
             metrics.handed_over.inc();
             if let Some(holder) = self.start.exchange.desk(flow.worker) {
-                holder.follow(flow, worker);
+                holder.follow(flow, transport, worker);
             }
             return;
         };

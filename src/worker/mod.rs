@@ -98,7 +98,7 @@ fn supervise(start: &WorkerStart) {
     loop {
         match catch_unwind(AssertUnwindSafe(|| run(start, desk))) {
             Ok(Ok(())) => break,
-            Ok(Err(error)) => tracing::error!(worker = start.worker, %error, "worker has no runtime"),
+            Ok(Err(error)) => tracing::error!(worker = start.worker, %error, "worker cannot start"),
             Err(_) => {}
         }
         let restarts = desk.restarts.fetch_add(1, Ordering::Relaxed) + 1;
@@ -137,11 +137,11 @@ fn run(start: &WorkerStart, desk: &Desk) -> io::Result<()> {
         let (mail, orders) = &mut *inbox;
         let (arrived, arrivals) = mpsc::channel(ARRIVALS);
         let mut worker = Worker::new(start, desk, arrived);
-        worker.attach(&start.exchange);
+        worker.attach(&start.exchange)?;
         worker.restore();
         worker.live(mail, orders, arrivals).await;
-    });
-    Ok(())
+        Ok(())
+    })
 }
 
 #[cfg(test)]

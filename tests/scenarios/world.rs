@@ -53,9 +53,6 @@ impl Admission for Counted {
         Admit::Yes
     }
 
-    /// A crash gives nothing back here, so what is taken up is counted still.
-    fn readmit(&self, _: TrunkId) {}
-
     fn release(&self, _: TrunkId) {
         *self.0.lock().expect("one thread") -= 1;
     }

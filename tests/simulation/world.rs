@@ -64,9 +64,6 @@ impl Admission for Count {
         Admit::Yes
     }
 
-    /// A crash gives nothing back here, so what is taken up is counted still.
-    fn readmit(&self, _: TrunkId) {}
-
     fn release(&self, _: TrunkId) {
         *self.0.lock().unwrap() -= 1;
     }
