@@ -36,6 +36,10 @@ impl Call {
         leg.bye_after_ack = None;
         let why = normalize::explanation(&bye.request);
         let why = if why.is_empty() { "hung up".to_owned() } else { why };
+        if self.phase == Phase::Proceeding {
+            // The callee answered and is gone before that could cross.
+            return self.refuse_caller(cx, 480, phrase(480), &why, reason);
+        }
         self.finish(cx, side.ended_by(), &why, reason);
     }
 
@@ -79,7 +83,7 @@ impl Call {
         let Some(leg) = self.leg(side) else { return };
         if let Some(incoming) = leg.incoming.take() {
             let (status, phrase) =
-                if leg.state == LegState::Early { (500, "Call ended") } else { (487, "Request Terminated") };
+                if leg.state == LegState::Early { (480, "Call ended") } else { (487, "Request Terminated") };
             leg.refuse(cx, &incoming, status, phrase, |_| {});
         }
         if leg.state != LegState::Early {

@@ -128,8 +128,8 @@ pub enum Phase {
 /// | waiting for | CANCEL | BYE of a side | final response of the callee | offer of a side | question fails or deadline | lost flow | drain |
 /// |---|---|---|---|---|---|---|---|
 /// | `Offer` | 487, nothing was sent | as CANCEL | none is open | 491 | 503 to the caller | nothing | goes on |
-/// | `Early` | 487, CANCEL out | as CANCEL | supersedes the question | 491 | the 18x crosses without SDP | nothing | goes on |
-/// | `Answer` | 487, BYE to the callee | 487, BYE to the other | others are ended (forks) | 491 | 500 or 488 to the caller, BYE to the callee | nothing | goes on |
+/// | `Early` | 487, CANCEL out | as CANCEL | supersedes the question | 491 | 180, or what it was, without SDP | nothing | goes on |
+/// | `Answer` | 487, BYE to the callee | caller's: as CANCEL; callee's: 480 | others are ended (forks) | 491 | 500 or 488 to the caller, BYE to the callee | nothing | goes on |
 /// | `Reoffer` | 487 | both legs end | none is open | 491 | 488 to who offered | nothing | goes on |
 /// | `Reanswer` | too late: 200, no effect | both legs end | absorbed | 491 | both legs end | nothing | goes on |
 /// | `Acknowledged` | too late | both legs end | repeated 2xx wait for their ACK | 491 | both legs end | nothing | goes on |
@@ -438,7 +438,7 @@ impl Call {
     fn go_on(&mut self, cx: &mut Context, then: Then, result: Result<Bytes, String>) {
         match then {
             Then::Offer => self.offer_ready(cx, result),
-            Then::Early(status) => self.ring(cx, status, result.ok()),
+            Then::Early(status) => self.early_ready(cx, status, result.ok()),
             Then::Answer => self.answer_ready(cx, result),
             Then::Reoffer(side) => self.reoffer_ready(cx, side, result),
             Then::Reanswer(side) => self.reanswer_ready(cx, side, result),

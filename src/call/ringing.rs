@@ -18,6 +18,10 @@ use std::time::Duration;
 /// How often the last provisional response is repeated (RFC 3261 §13.3.1.1: at least each minute).
 const PROVISIONAL_INTERVAL: Duration = Duration::from_secs(60);
 
+/// What a 183 becomes that lost its SDP: it would leave the caller in silence, so the caller's side
+/// rings by itself (TDR-74, 76).
+const LOCAL_RINGING: u16 = 180;
+
 impl Call {
     pub(super) fn handle_provisional(&mut self, cx: &mut Context, response: &Message) {
         let (Some(leg), Some(attempt)) = (&mut self.callee, &mut self.attempt) else {
@@ -52,12 +56,20 @@ impl Call {
                 self.ask(cx, Side::Callee, false, sdp, Then::Early(status));
             }
             None => {
-                // A 183 that lost its SDP would leave the caller in silence: it becomes a 180, so that
-                // the caller's side rings by itself (TDR-74, 76).
                 let bare = status == 183 && !response.body().is_empty() && self.early_fork.is_none();
-                self.ring(cx, if bare { 180 } else { status }, None);
+                self.ring(cx, if bare { LOCAL_RINGING } else { status }, None);
             }
         }
+    }
+
+    /// The description for a provisional response is there; without one nothing has been answered yet,
+    /// and the next fork may try.
+    pub(super) fn early_ready(&mut self, cx: &mut Context, status: u16, sdp: Option<Bytes>) {
+        if sdp.is_none() {
+            self.early_fork = None;
+            return self.ring(cx, if status == 183 { LOCAL_RINGING } else { status }, None);
+        }
+        self.ring(cx, status, sdp);
     }
 
     /// Sends a provisional response to the caller, unless it would say nothing new.
