@@ -135,6 +135,8 @@ impl World {
     /// A new life of the worker, with what the last one saved.
     pub(crate) fn restore(&mut self) {
         self.epoch += 1;
+        // What the worker held is given back with it.
+        self.admission = Arc::default();
         self.watch.values_mut().for_each(|watched| watched.finals.clear());
         self.edge = edge(&self.snapshot, &self.admission, self.epoch, false, self.now);
         if let Some(octets) = self.saved.clone() {
