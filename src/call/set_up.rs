@@ -97,7 +97,7 @@ impl Call {
         let reliable = has_option(&request, Name::Require, "100rel").then(Reliable::default);
         let mut leg = Leg::new(Side::Caller, trunk.clone(), dialog, contact, cx.minter.session_id());
         leg.timer = timer;
-        leg.incoming = Some(Incoming { id: server, request, via, offer: offer.clone() });
+        leg.incoming = Some(Incoming { id: server, request, via, offer: offer.clone(), timer: None });
         let mut targets = decision.targets;
         targets.reverse();
         let attempt = Attempt {
