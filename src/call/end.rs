@@ -31,6 +31,10 @@ impl Call {
             }
             return;
         }
+        if let Some(cseq) = leg.owes_answer {
+            // Its 2xx waits for an answer that will not come: it has its ACK all the same (§13.2.2.4).
+            leg.acknowledge(cx, cseq, None);
+        }
         leg.state = LegState::Ended;
         leg.unacknowledged = None;
         leg.bye_after_ack = None;

@@ -44,6 +44,8 @@ pub struct Incoming {
     pub via: Option<String>,
     /// The offer it carried.
     pub offer: Option<Bytes>,
+    /// The session timer that counts once it is accepted; `None`: the one there is.
+    pub timer: Option<SessionTimer>,
 }
 
 /// What an INVITE or UPDATE of ours is for.
@@ -319,6 +321,7 @@ impl Leg {
         cross: &[(Field, String)],
     ) {
         let mut draft = self.response(cx, &incoming.request, incoming.via.as_deref(), 200, "OK");
+        self.timer = incoming.timer.unwrap_or(self.timer);
         if let Some(value) = self.timer.value(true) {
             draft.put(Name::SessionExpires, &value);
             // RFC 4028 §9 wants this of a peer that refreshes; the hub is never sent a Require (TDR-57).

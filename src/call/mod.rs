@@ -296,7 +296,7 @@ impl Call {
         let Some(leg) = self.leg(side) else {
             return;
         };
-        let incoming = leg::Incoming { id, request, via, offer: None };
+        let incoming = leg::Incoming { id, request, via, offer: None, timer: None };
         if leg.dialog.sequence(incoming.request.cseq().number) == dialog::Sequence::Old {
             // A reordered request of the dialog (RFC 3261 §12.2.2).
             return leg.refuse(cx, &incoming, 500, "CSeq out of order", |_| {});

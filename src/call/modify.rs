@@ -81,9 +81,7 @@ impl Call {
         match SessionTimer::accept(&incoming.request, &leg.trunk) {
             Ok(timer) => {
                 let asked = incoming.request.header(Name::SessionExpires).is_some();
-                if asked || leg.timer.interval.is_none() {
-                    leg.timer = timer;
-                }
+                incoming.timer = (asked || leg.timer.interval.is_none()).then_some(timer);
             }
             Err(TooSmall(floor)) => {
                 return leg.refuse(cx, &incoming, 422, "Session Interval Too Small", |draft| {

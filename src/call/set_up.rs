@@ -105,7 +105,7 @@ impl Call {
             .then(|| Reliable { cseq: request.cseq().number, ..Reliable::default() });
         let mut leg = Leg::new(Side::Caller, trunk.clone(), dialog, contact, cx.minter.session_id());
         leg.timer = timer;
-        leg.incoming = Some(Incoming { id: server, request, via, offer: offer.clone() });
+        leg.incoming = Some(Incoming { id: server, request, via, offer: offer.clone(), timer: None });
         let mut targets = decision.targets;
         targets.reverse();
         let attempt = Attempt {

@@ -436,6 +436,11 @@ impl Platform {
             return;
         }
         let busy = self.legs[leg].busy();
+        if self.legs[leg].unacknowledged.is_some() {
+            // §15: nothing within the dialog, BYE least of all, before the ACK.
+            env.later.push((env.rng.between(100, 1_000) * MS, Todo::Act(leg, act, tries)));
+            return;
+        }
         let one = &mut self.legs[leg];
         match act {
             Act::Bye => return self.bye(env, leg, "hung up"),

@@ -690,10 +690,9 @@ impl World {
                 faults.push(format!("call {call}: answered by nobody"));
             }
             for callee in &callees {
-                // Of several forks that answered, one won: the one that lasted.
-                let rivals = callees.iter().filter(|other| other.call_id == callee.call_id);
-                let loser =
-                    rivals.max_by_key(|other| other.ended_at).is_some_and(|last| last.local_tag != callee.local_tag);
+                // Of several that answered one won: the one that lasted.
+                let last = callees.iter().max_by_key(|other| other.ended_at);
+                let loser = last.is_some_and(|last| last.local_tag != callee.local_tag);
                 let from = callee.confirmed_at.unwrap_or(0).max(caller.ended_at.unwrap_or(0));
                 let (one, other) = (caller.ended_at.unwrap_or(0), callee.ended_at.unwrap_or(u64::MAX));
                 let apart = if caller.confirmed_at.is_some() && !loser {
