@@ -137,7 +137,14 @@ impl World {
         self.epoch += 1;
         // What the worker held is given back with it.
         self.admission = Arc::default();
-        self.watch.values_mut().for_each(|watched| watched.finals.clear());
+        for watched in self.watch.values_mut() {
+            watched.finals.clear();
+            // An offer may have left after the last save: its version is skipped.
+            if let Some((_, version, text)) = &mut watched.session {
+                *version += 1;
+                text.clear();
+            }
+        }
         self.edge = edge(&self.snapshot, &self.admission, self.epoch, false, self.now);
         if let Some(octets) = self.saved.clone() {
             self.input(Input::Restored { octets });
