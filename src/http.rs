@@ -154,8 +154,7 @@ mod tests {
     async fn clients_that_dawdle_are_let_go_and_then_others_are_answered() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let probes =
-            Probes { metrics: Box::new(String::new), health: Box::new(|| Ok(())), ready: Box::new(|| Ok(())) };
+        let probes = Probes { metrics: Box::new(String::new), health: Box::new(|| Ok(())), ready: Box::new(|| Ok(())) };
         tokio::spawn(serve_within(listener, probes, Duration::from_millis(200)));
         let mut dawdlers = Vec::new();
         for _ in 0..=MAX_CONNECTIONS {
