@@ -27,6 +27,9 @@ const MAX_CONNECTIONS: usize = 16;
 /// How long either side waits for the other.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a request may take to come: its sender has it ready, and there are few places.
+const REQUEST: Duration = Duration::from_secs(1);
+
 /// What a command asks.
 #[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 #[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
@@ -188,9 +191,9 @@ async fn serve_one(
     commands: &mpsc::Sender<Command>,
 ) -> io::Result<()> {
     let (read, mut write) = stream.split();
-    let mut line = String::new();
-    tokio::io::BufReader::new(read.take(MAX_LINE)).read_line(&mut line).await?;
-    let answer = match serde_json::from_str(&line) {
+    let (mut line, mut reader) = (Vec::new(), tokio::io::BufReader::new(read.take(MAX_LINE)));
+    tokio::time::timeout(REQUEST, reader.read_until(b'\n', &mut line)).await??;
+    let answer = match serde_json::from_slice(&line) {
         Ok(request) => answer(request, shared, commands).await,
         Err(error) => Answer::Refused { reason: format!("request not understood: {error}") },
     };

@@ -91,7 +91,7 @@ pub(super) fn begin(settings: Settings, commands: mpsc::Sender<Command>) -> Resu
 
     let workers = start_workers(&shared, &mut seeds)?;
     let near = Arc::new(Notify::new());
-    let files = Files::watch(&settings, near.clone());
+    let files = Files::watch(&settings, near.clone(), None);
     let control = Control { shared, workers, admin, files, near };
     start_tasks(&control, &runtime, bound, http, commands)?;
     Ok((runtime, control))

@@ -156,6 +156,8 @@ impl Control {
     /// Reads the configuration and all its files again. What is bad leaves what was there in force.
     fn reload(&mut self) -> Reloaded {
         let shared = self.shared.clone();
+        // Seen from here on: what changes while it is read is looked at once more.
+        let _ = self.files.changed();
         let (journal, before) = (&shared.journal, shared.composer.in_force());
         let loaded = config::reload(&before.settings.path, &before.settings);
         let loaded = loaded
@@ -206,7 +208,7 @@ impl Control {
                 tracing::warn!(worker, "connections not looked at: worker is busy");
             }
         }
-        self.files = Files::watch(&settings, self.near.clone());
+        self.files = Files::watch(&settings, self.near.clone(), Some(&self.files));
         self.look();
         journal.metrics().reloads.inc();
         tracing::info!(?restart_keys, warnings = warnings.len(), "configuration reloaded");

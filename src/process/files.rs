@@ -25,7 +25,8 @@ pub(super) struct Files {
 
 impl Files {
     /// Watches every file that `settings` came from; `changed` is notified when something happens near one.
-    pub(super) fn watch(settings: &Settings, changed: Arc<Notify>) -> Self {
+    /// What `before` has seen counts as seen: a file that changed since, while it was read, is news yet.
+    pub(super) fn watch(settings: &Settings, changed: Arc<Notify>, before: Option<&Self>) -> Self {
         let files = files(settings);
         let directories: BTreeSet<PathBuf> = files.iter().map(|file| directory(file)).collect();
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
@@ -41,7 +42,7 @@ impl Files {
             Ok(watcher)
         });
         let watcher = watcher.inspect_err(|error| tracing::warn!(%error, "files are looked at now and then only"));
-        let seen = files.into_iter().map(|file| (file.clone(), fingerprint(&file))).collect();
+        let seen = seen(files, before);
         Self { seen, _watcher: watcher.ok() }
     }
 
@@ -71,6 +72,16 @@ fn files(settings: &Settings) -> BTreeSet<PathBuf> {
     files
 }
 
+/// The files with the version that `before` has seen, and those it does not know as they are now.
+fn seen(files: BTreeSet<PathBuf>, before: Option<&Files>) -> Vec<(PathBuf, Fingerprint)> {
+    let known = |file: &PathBuf| before?.seen.iter().find(|(known, _)| known == file).map(|(_, seen)| *seen);
+    let look = |file: PathBuf| {
+        let seen = known(&file).unwrap_or_else(|| fingerprint(&file));
+        (file, seen)
+    };
+    files.into_iter().map(look).collect()
+}
+
 fn directory(file: &Path) -> PathBuf {
     match file.parent() {
         Some(parent) if parent != Path::new("") => parent.to_owned(),
@@ -86,6 +97,18 @@ fn fingerprint(file: &Path) -> Fingerprint {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_changes_while_it_is_read_is_news_afterwards() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("tandem.toml");
+        std::fs::write(&file, "as it is read").unwrap();
+        let names = BTreeSet::from([file.clone()]);
+        let files = Files { seen: seen(names.clone(), None), _watcher: None };
+        std::fs::write(&file, "as it is a moment later").unwrap();
+        let mut files = Files { seen: seen(names, Some(&files)), _watcher: None };
+        assert!(files.changed() && !files.changed());
+    }
 
     #[test]
     fn replacing_appearing_and_vanishing_are_changes_and_reading_is_none() {
