@@ -89,12 +89,6 @@ impl Descriptions {
         }
     }
 
-    /// Taken up elsewhere: an offer may have left after the last save, under the version that came next.
-    pub fn skip(&mut self) {
-        self.version += 1;
-        self.reverted = true;
-    }
-
     /// Notes what the peer sent. Returns whether it differs from what it sent before (RFC 3264 §8:
     /// the same version means nothing changed).
     pub fn receive(&mut self, sdp: &Bytes) -> bool {

@@ -166,6 +166,8 @@ impl Call {
             if let Some(outgoing) = &mut other.outgoing {
                 outgoing.before = before;
             }
+            // Whoever takes the call up must not use the version again (RFC 3264 §8).
+            self.save(cx);
         } else {
             self.refuse_offer(cx, side, 488, "Other side cannot be reached");
         }
@@ -246,9 +248,14 @@ impl Call {
             return self.close(cx);
         }
         let offered = leg.media.sent.clone();
+        let reverted = outgoing.before.is_some();
         if let Some(before) = outgoing.before {
             leg.media.revert(before);
         }
+        if reverted {
+            self.save(cx);
+        }
+        let Some(leg) = self.leg(side) else { return };
         let gone = matches!(status, 408 | 481);
         match outgoing.purpose {
             Purpose::Relayed => {
@@ -434,6 +441,7 @@ impl Call {
             && let Some(outgoing) = &mut leg.outgoing
         {
             outgoing.before = before;
+            self.save(cx);
         }
     }
 

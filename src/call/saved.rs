@@ -157,7 +157,6 @@ fn restore_leg(cx: &mut Context, key: CallKey, side: Side, saved: SavedLeg, trun
     let mut leg = Leg::new(side, trunk, dialog, saved.contact, 0);
     leg.state = LegState::Confirmed;
     leg.media = saved.media;
-    leg.media.skip();
     leg.timer = saved.timer;
     leg.watch(cx, key);
     if let Some(expires_ms) = saved.expires_ms {

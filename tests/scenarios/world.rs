@@ -139,11 +139,6 @@ impl World {
         self.admission = Arc::default();
         for watched in self.watch.values_mut() {
             watched.finals.clear();
-            // An offer may have left after the last save: its version is skipped.
-            if let Some((_, version, text)) = &mut watched.session {
-                *version += 1;
-                text.clear();
-            }
         }
         self.edge = edge(&self.snapshot, &self.admission, self.epoch, false, self.now);
         if let Some(octets) = self.saved.clone() {
