@@ -350,15 +350,7 @@ impl Edge {
             Received::Absorbed | Received::AckAbsorbed => {}
             Received::Ack => self.handle_ack(&request, peer),
             Received::Merged(id) => self.refuse(id, &request, via.as_deref(), 482, "Loop Detected", |_| {}),
-            Received::Cancel { cancel, invite } => {
-                let status = if invite.is_some() { 200 } else { 481 };
-                let phrase = if invite.is_some() { "OK" } else { "No such transaction" };
-                self.refuse(cancel, &request, via.as_deref(), status, phrase, |_| {});
-                let reason = request.header(Name::Reason).map(str::to_owned);
-                if let Some((invite, key)) = invite.and_then(|id| Some((id, self.cx.transactions.server_user(id)?))) {
-                    self.with_call(CallKey(key), |call, cx| call.handle_cancel(cx, invite, reason));
-                }
-            }
+            Received::Cancel { cancel, invite } => self.handle_cancel(cancel, invite, &request, via.as_deref()),
             Received::New(id) => match crate::sip::tag(request.header(Name::To).unwrap_or("")) {
                 Some(tag) => match self.leg_of(tag, &request, peer) {
                     Some((key, side)) => {
@@ -369,6 +361,26 @@ impl Edge {
                 None => self.handle_initial(id, request, via, peer),
             },
         }
+    }
+
+    /// CANCEL is answered at once, under the To tag that the INVITE's responses have (§9.2).
+    fn handle_cancel(&mut self, cancel: ServerId, invite: Option<ServerId>, request: &Message, via: Option<&str>) {
+        let Some(invite) = invite else {
+            return self.refuse(cancel, request, via, 481, "No such transaction", |_| {});
+        };
+        let key = CallKey(self.cx.transactions.server_user(invite).unwrap_or(CallKey::NONE.0));
+        let tag = match self.calls.get(&key) {
+            Some(call) => call.caller.dialog.local_tag.to_string(),
+            None => {
+                let slot = self.cx.minter.slot();
+                self.cx.minter.tag(slot)
+            }
+        };
+        let mut draft = Draft::response(request, 200, "OK", &tag, via);
+        draft.put(Name::Server, &self.cx.snapshot.edge.product);
+        self.cx.transactions.respond(self.cx.now.monotonic, cancel, 200, draft.finish());
+        let reason = request.header(Name::Reason).map(str::to_owned);
+        self.with_call(key, |call, cx| call.handle_cancel(cx, invite, reason));
     }
 
     fn handle_ack(&mut self, ack: &Message, peer: &Peer) {

@@ -82,8 +82,9 @@ fn play(world: &mut World, first: usize, lines: Vec<&str>) -> Outcome {
     for (at, line) in lines.iter().enumerate() {
         let line = line.split_once('#').filter(|(front, _)| front.is_empty() || front.ends_with(' '));
         let line = line.map_or(lines[at], |(front, _)| front).trim();
-        kept = line == "kept";
-        if !line.is_empty() && !kept {
+        let last = line == "kept";
+        kept |= last;
+        if !line.is_empty() && !last {
             step(world, line).map_err(|error| format!("{}: {line}\n    {error}", first + at))?;
         }
     }

@@ -347,6 +347,16 @@ impl Leg {
         self.watch(cx, key);
     }
 
+    /// Keeps the peer's offer until it can be answered. An INVITE hears 100 meanwhile, which ends its
+    /// repetition over UDP (§17.2.1).
+    pub fn keep(&mut self, cx: &mut Context, incoming: Incoming) {
+        if *incoming.request.method() == Method::Invite {
+            let trying = Draft::response(&incoming.request, 100, "Trying", "", incoming.via.as_deref()).finish();
+            cx.transactions.respond(cx.now.monotonic, incoming.id, 100, trying);
+        }
+        self.incoming = Some(incoming);
+    }
+
     /// Refuses `incoming`.
     pub fn refuse(
         &self,

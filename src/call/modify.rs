@@ -14,7 +14,7 @@ use super::set_up::phrase;
 use super::{Call, Phase, Side, Then};
 use crate::event::EndedBy;
 use crate::sip::sdp::Sdp;
-use crate::sip::{Draft, Message, Method, Name, decimal, sdp_part};
+use crate::sip::{Message, Method, Name, decimal, sdp_part};
 use crate::transaction::ServerId;
 use bytes::Bytes;
 use std::time::Duration;
@@ -63,10 +63,8 @@ impl Call {
                 }
                 // The hub re-INVITEs as soon as it has answered (TDR-87), while the caller's ACK is under
                 // way: a moment's wait instead of a 491.
-                let trying = Draft::response(&incoming.request, 100, "Trying", "", incoming.via.as_deref()).finish();
-                cx.transactions.respond(cx.now.monotonic, incoming.id, 100, trying);
                 if let Some(leg) = self.leg(side) {
-                    leg.incoming = Some(incoming);
+                    leg.keep(cx, incoming);
                 }
                 self.held_offer = Some(side);
                 return;
@@ -98,14 +96,14 @@ impl Call {
                 // The offer of before: the answer of before (RFC 3264 §8). A refresh needs no more.
                 Some(sent) => leg.accept(cx, key, incoming, Some(sent), false, &[]),
                 None => {
-                    leg.incoming = Some(incoming);
+                    leg.keep(cx, incoming);
                     self.ask(cx, side, true, offer, Then::Reoffer(side));
                 }
             }
         } else {
             // An offerless re-INVITE: the other side gets what this side last said, as an offer (GEN-45).
             let last = leg.media.received.clone();
-            leg.incoming = Some(incoming);
+            leg.keep(cx, incoming);
             match last {
                 Some(last) => {
                     let active = Sdp::parse(last.clone())

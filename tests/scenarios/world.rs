@@ -313,9 +313,15 @@ impl World {
             if to.is_none() {
                 fault("no To tag".to_owned());
             }
-            if message.cseq().method == Method::Invite && status < 300 {
+            // A merged request has no part in the dialog; neither has a CANCEL that comes too late.
+            let of_call = match message.cseq().method {
+                Method::Invite => status != 482,
+                Method::Cancel => status == 200,
+                _ => false,
+            };
+            if of_call {
                 if watched.to_tag.is_some() && watched.to_tag != to {
-                    fault("a second To tag (GEN-44)".to_owned());
+                    fault("a second To tag (GEN-44, RFC 3261 §9.2)".to_owned());
                 }
                 watched.to_tag = to;
             }
