@@ -277,9 +277,12 @@ impl Call {
                 cx.set_timer(key, Timer::Offer(side), BUSY_PAUSE);
                 leg.realign = leg.realign.take().or(offered);
             }
-            Purpose::Refresh | Purpose::Realign if status == 503 => {
-                // The connection broke or the peer is short of breath: once more, until the session ends.
-                leg.realign = leg.realign.take().or_else(|| leg.media.sent.clone());
+            Purpose::Refresh | Purpose::Realign
+                if matches!(status, 500 | 503 | 504) && leg.realigned < MAX_REALIGNMENTS =>
+            {
+                // The connection broke or the peer is short of breath: again with what was offered.
+                leg.realigned += 1;
+                leg.realign = leg.realign.take().or(offered);
                 cx.set_timer(key, Timer::Offer(side), FAILED_PAUSE);
             }
             Purpose::Refresh | Purpose::Realign | Purpose::Initial => {}

@@ -79,6 +79,8 @@ pub struct Leg {
     pub ended_at: Option<u64>,
     /// How it ended.
     pub ended: &'static str,
+    /// It has refused a re-INVITE for good: the two sides may differ from then on.
+    pub stubborn: bool,
     /// It went away without a word.
     pub vanished: bool,
     /// It refuses everything with 481.
@@ -158,6 +160,7 @@ impl Leg {
             confirmed_at: None,
             ended_at: None,
             ended: "",
+            stubborn: false,
             vanished: false,
             forgotten: false,
             call_id,

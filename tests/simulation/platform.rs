@@ -375,8 +375,12 @@ impl Platform {
         leg.port = fork_port(call, fork);
         let offer = sdp_part(first(&request, Name::ContentType), &request.body()).and_then(|sdp| Media::of(&sdp));
         let mut draft = Draft::response(&request, 200, "OK", &tag, None);
-        self.dialog_fields(&mut draft, &leg.contact());
         let plan = self.script[call].clone();
+        if plan.foreign {
+            draft.put(Name::Contact, "<sip:+14255550199@elsewhere.example.net:5061>");
+        } else {
+            self.dialog_fields(&mut draft, &leg.contact());
+        }
         if let Some(timer) = plan.answer_timer {
             draft.put(Name::SessionExpires, timer);
             if timer.ends_with("uas") {
@@ -593,6 +597,7 @@ impl Platform {
         let tag = self.legs[leg].local_tag.clone();
         if env.rng.chance(8) {
             let status = env.rng.pick(&[488, 488, 500, 491]);
+            self.legs[leg].stubborn |= status == 488;
             return self.respond(env, incoming.id, &incoming.request, status, &tag);
         }
         let one = &mut self.legs[leg];
@@ -629,7 +634,9 @@ impl Platform {
         let Some(waiting) = one.unacknowledged.as_mut().filter(|_| !one.vanished) else { return };
         if env.now >= waiting.until {
             one.unacknowledged = None;
-            env.breaches.push("a 2xx was never acknowledged".to_owned());
+            if !self.script[one.call].foreign {
+                env.breaches.push("a 2xx was never acknowledged".to_owned());
+            }
             if self.alive(leg) {
                 self.bye(env, leg, "no ACK");
             }
@@ -680,6 +687,11 @@ impl Platform {
         match what {
             What::Initial => self.initial_response(env, leg, status, response),
             What::Offer => self.offer_response(env, leg, status, response),
+            What::Plain if response.header(Name::SessionExpires).is_some() => {
+                let timer = first(response, Name::SessionExpires);
+                self.legs[leg].refresh = if timer.contains("uac") { interval(timer) } else { None };
+                self.legs[leg].refreshed_at = env.now;
+            }
             What::Probe | What::Plain if status == 481 && self.alive(leg) => {
                 self.legs[leg].end(env.now, "481");
             }

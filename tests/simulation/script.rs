@@ -194,6 +194,8 @@ pub struct Call {
     pub offerless: bool,
     /// The caller requires 100rel.
     pub reliable: bool,
+    /// The 2xx names a place that must not be dialled, and no route.
+    pub foreign: bool,
     /// The caller gives up: after this long.
     pub cancel: Option<u64>,
     /// Session-Expires of the caller, with its refresher.
@@ -269,6 +271,7 @@ impl Call {
             from,
             offerless: from == TEAMS && rng.chance(10),
             reliable: rng.chance(8),
+            foreign: rng.chance(2),
             cancel: rng.chance(15).then(|| rng.between(0, 9_000) * MS),
             timer: rng.pick(&[None, Some("1800"), Some("1800;refresher=uac"), Some("1800;refresher=uas"), Some("600")]),
             answer_timer: rng.pick(&[None, Some("1800;refresher=uac"), Some("1800;refresher=uas")]),

@@ -714,7 +714,7 @@ impl World {
         self.checks.faults.append(&mut faults);
         let everyone = self.platforms.iter().flat_map(|platform| &platform.legs);
         let calm = !self.stormy() && !everyone.clone().any(|leg| leg.vanished || leg.forgotten);
-        const TROUBLE: [&str; 4] = ["no ACK for the answer", "did not refresh", "no longer knows", "is gone"];
+        const TROUBLE: [&str; 3] = ["no ACK for the answer", "did not refresh", "no longer knows"];
         if calm
             && let Some(reason) = self.checks.reasons.iter().find(|why| TROUBLE.iter().any(|word| why.contains(word)))
         {
@@ -727,7 +727,7 @@ impl World {
         let quiet = 60 * SECOND;
         let end = caller.ended_at.unwrap_or(0).min(callee.ended_at.unwrap_or(0));
         let settled = |leg: &super::leg::Leg| leg.changed_at.saturating_add(quiet) < end;
-        if gone || self.stormy() || !settled(caller) || !settled(callee) {
+        if gone || caller.stubborn || callee.stubborn || self.stormy() || !settled(caller) || !settled(callee) {
             return;
         }
         for (one, other, name) in [(caller, callee, "caller"), (callee, caller, "callee")] {
