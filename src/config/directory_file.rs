@@ -185,6 +185,18 @@ mod tests {
     }
 
     #[test]
+    fn what_goes_to_the_log_about_a_bad_row_shows_neither_number_nor_name() {
+        let rows = "+4969555010070000000000000,alice@example.com,true\n+496955501008,bob@example.com,perhaps\n\
+                    +496955501009,carol@example.com\n+496955501009,dave@example.com,true\nsomeone,eve@example.com,true\n";
+        let found = parsed(&format!("number,user,active\n{rows}")).unwrap();
+        assert!(found.findings.len() >= 3, "{:?}", found.findings);
+        for finding in &found.findings {
+            let line = finding.to_string();
+            assert!(!line.contains("5550") && !line.contains("example.com"), "{line}");
+        }
+    }
+
+    #[test]
     fn columns_may_come_in_any_order_with_semicolons_a_byte_order_mark_and_without_active() {
         let found = parsed("\u{feff}User;Number;Office\nalice;+496955501007;Frankfurt\n# a comment\n").unwrap();
         assert_eq!(user(&found, "+496955501007").as_deref(), Some("alice"));

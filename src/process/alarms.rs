@@ -26,7 +26,7 @@ pub(super) fn directory(finding: Option<&Finding>) -> Alarm {
         key: "directory".into(),
         severity: Severity::Critical,
         raised: finding.is_some(),
-        text: finding.map_or("directory is in force".into(), |finding| finding.render(false)),
+        text: finding.map_or("directory is in force".into(), |finding| finding.to_string()),
         remedy: "correct the directory file; the last good directory is still in force",
     }
 }

@@ -47,7 +47,7 @@ pub(super) fn begin(settings: Settings, commands: mpsc::Sender<Command>) -> Resu
         StartError::Records { path, error }
     })?;
     for finding in findings {
-        tracing::warn!("{}", finding.render(false));
+        tracing::warn!("{}", finding.to_string());
     }
     journal.metrics().directory_entries(directory.len());
 

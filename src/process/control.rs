@@ -161,7 +161,7 @@ impl Control {
         let (journal, before) = (&shared.journal, shared.composer.in_force());
         let loaded = config::reload(&before.settings.path, &before.settings);
         let loaded = loaded
-            .map_err(|findings| findings.iter().map(|finding| finding.render(false)).collect::<Vec<_>>().join("\n"));
+            .map_err(|findings| findings.iter().map(|finding| finding.to_string()).collect::<Vec<_>>().join("\n"));
         journal.alarm(alarms::configuration(loaded.as_ref().err()));
         let loaded = match loaded {
             Ok(loaded) => loaded,
@@ -170,7 +170,7 @@ impl Control {
                 return Reloaded::refused(error);
             }
         };
-        let mut warnings: Vec<String> = loaded.warnings.iter().map(|finding| finding.render(false)).collect();
+        let mut warnings: Vec<String> = loaded.warnings.iter().map(|finding| finding.to_string()).collect();
         warnings.extend(loaded.retired.iter().map(|trunk| format!("trunk {trunk} takes no new calls")));
         let (settings, restart_keys) = (Arc::new(loaded.settings), loaded.restart_keys);
         if settings.records != before.settings.records
@@ -182,11 +182,11 @@ impl Control {
         journal.alarm(alarms::directory(read.as_ref().err()));
         let directory = match read {
             Ok(ReadDirectory { directory, findings }) => {
-                warnings.extend(findings.iter().map(|finding| finding.render(false)));
+                warnings.extend(findings.iter().map(|finding| finding.to_string()));
                 Arc::new(directory)
             }
             Err(finding) => {
-                warnings.push(finding.render(false));
+                warnings.push(finding.to_string());
                 before.directory.clone()
             }
         };

@@ -48,7 +48,7 @@ pub enum StartError {
     #[error("TLS: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Tls(Vec<TlsFault>),
     /// The directory file cannot be used.
-    #[error("directory: {}", .0.render(false))]
+    #[error("directory: {0}")]
     Directory(Box<Finding>),
     /// The record file cannot be opened.
     #[error("call records {path}: {error}")]
