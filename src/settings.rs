@@ -107,6 +107,8 @@ pub struct TlsPolicy {
 pub enum Trust {
     /// The system's root store.
     System,
+    /// Those of the system's root store that Microsoft's certificates lead to (TDR-11), and no other.
+    Microsoft,
     /// Only the certificates in these PEM files.
     Files(Vec<PathBuf>),
 }

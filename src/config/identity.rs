@@ -7,7 +7,9 @@ use super::finding::Findings;
 use super::read::Draft;
 use super::section::Section;
 use crate::settings::*;
-use crate::transport::{CertificateError, CertificateFacts, IdentityFacts, KeyKind, chain_fault, read_identity};
+use crate::transport::{
+    CertificateError, CertificateFacts, IdentityFacts, KeyKind, chain_fault, missing_microsoft_roots, read_identity,
+};
 use crate::trunk::{Kind, Trunk, name_matches};
 use std::path::Path;
 
@@ -139,10 +141,18 @@ fn trusted(
     let own = chain_fault(&files.certificate, &policy.trust, now);
     if let Err(error) = &own {
         let remedy = match policy.trust {
-            Trust::System => "install the package ca-certificates, or name files in trust",
+            Trust::System | Trust::Microsoft => "install the package ca-certificates, or name files in trust",
             Trust::Files(_) => "check the path; the file has to hold root certificates as PEM",
         };
         findings.error(trunk_section.place("trust"), error.to_string()).remedy(remedy).rule("TDR-11");
+    }
+    if policy.trust == Trust::Microsoft {
+        let missing = missing_microsoft_roots();
+        if !missing.is_empty() {
+            let message = format!("roots of Microsoft are missing here: {}", missing.join(", "));
+            let remedy = "update the package ca-certificates: the hub's next certificate may lead to any of them";
+            findings.warning(trunk_section.place("trust"), message).remedy(remedy).rule("TDR-11");
+        }
     }
     let Ok(Some(fault)) = own else { return };
     let public =

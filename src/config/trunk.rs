@@ -76,7 +76,7 @@ pub(super) fn read_trunk(section: &Section<'_>, around: Around<'_>) -> TrunkSett
     limits.finish();
     let early = [("none", EarlyMedia::None), ("first", EarlyMedia::First)];
     let mutual = section.flag("mutual").unwrap_or(base.mutual);
-    let tls = (transport == Transport::Tls).then(|| tls_policy(section, &around, mutual, base.tls_1_2_only));
+    let tls = (transport == Transport::Tls).then(|| tls_policy(section, &around, mutual, base.tls_1_2_only, kind));
     if transport != Transport::Tls {
         let keys: [&'static str; 4] = ["tls", "trust", "min_tls", "max_tls"];
         for key in keys.into_iter().filter(|key| section.items(key).is_some()) {
@@ -227,7 +227,13 @@ fn listeners_of(section: &Section<'_>, around: &Around<'_>, transport: Transport
     fitting
 }
 
-fn tls_policy(section: &Section<'_>, around: &Around<'_>, mutual: bool, only_1_2: bool) -> TlsPolicy {
+fn tls_policy(
+    section: &Section<'_>,
+    around: &Around<'_>,
+    mutual: bool,
+    only_1_2: bool,
+    kind: Option<Kind>,
+) -> TlsPolicy {
     let identity = section.text("tls");
     match &identity {
         None => section.missing("tls", "name the identity it is shown: tls = \"public\", with a table [tls.public]"),
@@ -239,7 +245,9 @@ fn tls_policy(section: &Section<'_>, around: &Around<'_>, mutual: bool, only_1_2
     }
     let trust = section.list("trust", |text| Ok::<_, String>(text.to_owned()));
     let trust = match trust.map(|files| files.into_iter().map(Spanned::into_inner).collect::<Vec<_>>()) {
+        None if kind == Some(Kind::Teams) => Trust::Microsoft,
         None => Trust::System,
+        Some(files) if files == ["microsoft"] => Trust::Microsoft,
         Some(files) if files == ["system"] => Trust::System,
         Some(files) => {
             if files.is_empty() {

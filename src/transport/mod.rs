@@ -39,7 +39,7 @@ pub use counters::{Counter, Counters};
 pub use endpoint::{Endpoint, Gauges, SendError};
 pub use listen::{Accepted, Bound, accept_loop, bind};
 pub use resolver::{Addresses, ResolveError, Resolver};
-pub use tls::{TlsFault, TlsTable, TrunkTls};
+pub use tls::{TlsFault, TlsTable, TrunkTls, missing_microsoft_roots};
 
 use crate::flow::{FlowId, Peer};
 use crate::io::Token;

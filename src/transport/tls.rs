@@ -311,6 +311,10 @@ pub(super) fn roots(trust: &Trust) -> Result<(Arc<RootCertStore>, usize), Certif
             let reason = found.errors.first().map_or_else(|| "the system has none".into(), ToString::to_string);
             (found.certs, reason)
         }
+        Trust::Microsoft => {
+            let found = rustls_native_certs::load_native_certs().certs;
+            (only_microsoft(found), "the system has none of the roots that Microsoft names".to_owned())
+        }
         Trust::Files(paths) => {
             let mut all = Vec::new();
             for path in paths {
@@ -322,4 +326,53 @@ pub(super) fn roots(trust: &Trust) -> Result<(Arc<RootCertStore>, usize), Certif
     // A system's store holds odd certificates; one that cannot be parsed must not take the rest away.
     let (_, unusable) = store.add_parsable_certificates(certificates);
     if store.is_empty() { Err(CertificateError::NoRoots(reason)) } else { Ok((Arc::new(store), unusable)) }
+}
+
+/// Of these certificates, the roots that Microsoft's certificates lead to.
+fn only_microsoft(mut certificates: Vec<CertificateDer<'static>>) -> Vec<CertificateDer<'static>> {
+    certificates.retain(|certificate| MICROSOFT_ROOTS.iter().any(|(_, known)| *known == fingerprint(certificate)));
+    certificates
+}
+
+/// The names of those roots of Microsoft that the system's root store lacks; empty when it has all.
+pub fn missing_microsoft_roots() -> Vec<&'static str> {
+    let found: Vec<String> = rustls_native_certs::load_native_certs().certs.iter().map(fingerprint).collect();
+    MICROSOFT_ROOTS.iter().filter(|(_, known)| !found.iter().any(|one| one == known)).map(|(name, _)| *name).collect()
+}
+
+/// SHA-1 of a certificate in hexadecimal, as Microsoft publishes it.
+fn fingerprint(certificate: &CertificateDer<'_>) -> String {
+    let digest = ::aws_lc_rs::digest::digest(&::aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, certificate);
+    digest.as_ref().iter().map(|octet| format!("{octet:02X}")).collect()
+}
+
+/// The roots that an SBC has to trust toward the hub, by SHA-1 fingerprint (TDR-11).
+const MICROSOFT_ROOTS: [(&str, &str); 7] = [
+    ("DigiCert Global Root CA", "A8985D3A65E5E5C4B2D7D66D40C6DD2FB19C5436"),
+    ("DigiCert Global Root G2", "DF3C24F9BFD666761B268073FE06D1CC8D4F82A4"),
+    ("DigiCert Global Root G3", "7E04DE896A3E666D00E687D33FFAD93BE83D349E"),
+    ("DigiCert TLS ECC P384 Root G5", "17F3DE5E9F0F19E98EF61F32266E20C407AE30EE"),
+    ("DigiCert TLS RSA 4096 Root G5", "A78849DC5D7C758C8CDE399856B3AAD0B2A57135"),
+    ("Microsoft ECC Root CA 2017", "999A64C37FF47D9FAB95F14769891460EEC4C3C5"),
+    ("Microsoft RSA Root CA 2017", "73A5E64A3BFF8316FF0EDCCC618A906E4EAE4D74"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tdr_11_of_a_public_store_only_the_roots_that_microsoft_names_are_trusted() {
+        let all = rustls_native_certs::load_native_certs().certs;
+        let (total, kept) = (all.len(), only_microsoft(all));
+        assert_eq!(kept.len() + missing_microsoft_roots().len(), MICROSOFT_ROOTS.len());
+        assert!(total == 0 || kept.len() < total, "an eighth root is not trusted");
+    }
+
+    #[test]
+    fn tdr_11_a_root_that_microsoft_does_not_name_is_left_out() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let stranger = rcgen::CertificateParams::new(vec!["ca.example.com".into()]).unwrap().self_signed(&key).unwrap();
+        assert!(only_microsoft(vec![stranger.der().clone()]).is_empty());
+    }
 }
