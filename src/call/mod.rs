@@ -207,6 +207,8 @@ pub struct Call {
     early_fork: Option<ByteString>,
     /// Status of the last provisional that crossed, and whether it had SDP.
     rung: Option<(u16, Option<Bytes>)>,
+    /// The description of a provisional response that crossed: the answer to the caller's offer.
+    early_answer: Option<Bytes>,
     reliable: Option<Reliable>,
     /// The 2xx waits for a PRACK (RFC 3262 §3).
     held_answer: Option<Bytes>,

@@ -188,6 +188,18 @@ impl Call {
         }
         if status >= 300 {
             let min_se = response.header(Name::MinSe).and_then(|value| decimal(value).ok());
+            let open = !ending && outgoing.purpose == Purpose::Relayed && outgoing.cancel == Cancel::No;
+            let floor = min_se.filter(|_| open && status == 422);
+            if let Some(floor) = floor.filter(|&floor| leg.timer.interval.is_some_and(|interval| interval < floor)) {
+                // The other side's offer is not to blame: once more with the interval asked for (RFC 4028 §7.4).
+                let before = outgoing.before.clone();
+                leg.timer.interval = Some(floor);
+                let offer = leg.media.sent.clone();
+                if leg.offer(cx, key, response.method(), Purpose::Relayed, offer) {
+                    leg.outgoing.iter_mut().for_each(|outgoing| outgoing.before = before.clone());
+                    return;
+                }
+            }
             return self.offer_failed(cx, side, status, min_se);
         }
         let (invite, cseq) = (*response.method() == Method::Invite, outgoing.cseq);

@@ -86,6 +86,9 @@ impl Call {
         }
         let offer = self.caller.incoming.as_ref().and_then(|incoming| incoming.offer.clone());
         let sdp = sdp.map(|sdp| self.caller.media.send(&answer_for(offer.as_ref(), &sdp)));
+        if sdp.is_some() {
+            self.early_answer = sdp.clone();
+        }
         self.rung = Some((status, sdp));
         self.send_provisional(cx);
     }

@@ -130,6 +130,7 @@ impl Call {
             held_offer: None,
             early_fork: None,
             rung: None,
+            early_answer: None,
             reliable: None,
             held_answer: None,
             crossing: Vec::new(),

@@ -136,6 +136,7 @@ impl Call {
             held_offer: None,
             early_fork: None,
             rung: None,
+            early_answer: None,
             reliable,
             held_answer: None,
             crossing: Vec::new(),
@@ -319,14 +320,11 @@ impl Call {
             cx.cancel_timer(self.key, timer);
         }
         let offered = incoming.offer.is_none();
-        let early = self.rung.as_ref().and_then(|(_, early)| early.clone());
-        let fork_changed = self.early_fork.is_some()
-            && self.callee.as_ref().is_some_and(|leg| Some(&leg.dialog.remote_tag) != self.early_fork.as_ref());
-        let sdp = match early {
-            // The offer is answered already; the same answer again, and the other fork's media by a
-            // re-INVITE (TDR-73, 81; RFC 3264 §4).
+        let sdp = match self.early_answer.take() {
+            // The offer is answered already: the same answer again, which is the only one the caller
+            // heeds (RFC 3261 §13.2.1), and what has changed by a re-INVITE (TDR-73, 81).
             Some(early) => {
-                if fork_changed {
+                if !self.caller.media.says(&answer_for(incoming.offer.as_ref(), &sdp)) {
                     self.caller.realign = Some(sdp);
                 }
                 early

@@ -433,6 +433,7 @@ fn snapshot() -> Snapshot {
         routes: vec![
             Route { from: None, number: pattern("+14255550*"), to: vec![TrunkId(2)] },
             Route { from: None, number: pattern("+496955502*"), to: vec![TrunkId(0)] },
+            Route { from: None, number: pattern("+496955503*"), to: vec![TrunkId(0), TrunkId(2)] },
             Route { from: None, number: NumberMatch::Directory, to: vec![TrunkId(1)] },
         ],
         directory: Arc::new(directory),
