@@ -217,6 +217,7 @@ impl Call {
         }
         leg.watch(cx, key);
         let answer = sdp_part(response.header(Name::ContentType).unwrap_or(""), &response.body());
+        let known = leg.media.received.clone();
         let changed = answer.as_ref().is_some_and(|answer| leg.media.receive(answer));
         if moved {
             self.save(cx);
@@ -231,7 +232,10 @@ impl Call {
             }
             (Purpose::Relayed, _) => {
                 // Cancelled, or answered with nothing: the other side keeps what it had, so this side
-                // has to come back to it.
+                // has to come back to it. What it answers then is news to the other side.
+                if let Some(leg) = self.leg(side) {
+                    leg.media.received = known;
+                }
                 self.refuse_offer(cx, side.other(), if cancelled { 487 } else { 488 }, "No answer to the offer");
                 let last = self.leg(side.other()).and_then(|leg| leg.media.received.clone());
                 self.realign(cx, side, last);

@@ -35,6 +35,8 @@ pub struct Checks {
     said: HashMap<(String, String), Said>,
     heard: HashMap<(usize, String, Method), Heard>,
     started: HashMap<Uuid, (usize, u32)>,
+    /// Call-ID and the peer's tag in calls that were taken up again.
+    restored: HashMap<(String, String), Uuid>,
     /// Why each call ended.
     pub reasons: Vec<String>,
     /// Calls that were lost with their worker.
@@ -122,6 +124,14 @@ impl Checks {
         let to = message.header(Name::To).unwrap_or("");
         let ours = tag(to).unwrap_or("").to_owned();
         let mut faults = Vec::new();
+        let theirs = tag(message.header(Name::From).unwrap_or("")).unwrap_or("").to_owned();
+        let restored = self.restored.get(&(message.call_id().to_owned(), theirs));
+        if status == 481
+            && matches!(method, Method::Bye | Method::Invite | Method::Options)
+            && restored.and_then(|call| self.started.get(call)).is_some_and(|(_, ends)| *ends == 0)
+        {
+            faults.push(format!("a call that was taken up again is not known to {method}"));
+        }
         if let Some(heard) = self.heard.get_mut(&(platform, branch.clone(), method.clone())) {
             if status > 100 && method == Method::Invite {
                 match &heard.to_tag {
@@ -164,7 +174,7 @@ impl Checks {
             let fits = version == expected || (*last == rest && version == *last_version);
             if *last_id != id {
                 fault = Some(format!("o= id changes from {last_id} to {id}"));
-            } else if !fits && !(self.crashed && version >= *last_version) {
+            } else if !(fits || self.crashed && version >= *last_version) {
                 fault = Some(format!("o= version {version} after {last_version}, expected {expected}"));
             }
         }
@@ -176,9 +186,8 @@ impl Checks {
     pub fn event(&mut self, worker: usize, event: &Event) {
         match (&event.kind, event.call) {
             (EventKind::CallStarted { .. }, Some(call)) => {
-                if self.started.insert(call, (worker, 0)).is_some() {
-                    self.fault("a call started twice".to_owned());
-                }
+                let before = self.started.insert(call, (worker, 0));
+                self.faults.extend(before.map(|_| "a call started twice".to_owned()));
             }
             (EventKind::CallEnded(record), call) => {
                 self.reasons.push(record.reason.clone());
@@ -200,6 +209,14 @@ impl Checks {
     /// A worker fails; `saved` are the calls that it gets back.
     pub fn crash(&mut self, worker: usize, saved: &HashMap<Uuid, Bytes>) {
         self.crashed = true;
+        for (&call, octets) in saved {
+            let value: serde_json::Value = serde_json::from_slice(octets).unwrap();
+            for leg in value["legs"].as_array().into_iter().flatten() {
+                let [call_id, theirs] =
+                    ["call_id", "remote_tag"].map(|name| leg["dialog"][name].as_str().unwrap().to_owned());
+                self.restored.insert((call_id, theirs), call);
+            }
+        }
         for heard in self.heard.values_mut().filter(|heard| heard.worker == worker) {
             heard.excused = true;
         }

@@ -132,7 +132,7 @@ pub struct Leg {
 }
 
 /// The first value of a field.
-pub fn first<'m>(message: &'m Message, name: Name) -> &'m str {
+pub fn first(message: &Message, name: Name) -> &str {
     message.header(name).unwrap_or("")
 }
 

@@ -82,7 +82,7 @@ impl Options {
             loss: if udp && rng.chance(60) { rng.between(1, 30) } else { 0 },
             twice: if udp && rng.chance(40) { 10 } else { 0 },
             breaks: if rng.chance(30) { rng.between(1, 8) } else { 0 },
-            crash: if rng.chance(15) { rng.between(1, 90) * SECOND } else { 0 },
+            crash: if rng.chance(20) { rng.between(1, 90) * SECOND } else { 0 },
             relay: rng.pick(&[
                 Relay::Direct,
                 Relay::Direct,

@@ -1,26 +1,25 @@
 //! One world: a virtual clock, a network with weather, workers under test and two platforms.
 
+mod judge;
+mod network;
+
 use super::checks::Checks;
-use super::leg::State;
 use super::platform::{Env, Platform, Todo};
 use super::rng::Rng;
-use super::script::{Call, FirstHost, GENESYS, MS, Options, Relay, SECOND, TEAMS};
+use super::script::{Call, GENESYS, MS, Options, Relay, SECOND, TEAMS};
 use bytes::Bytes;
-use smallvec::smallvec;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::fmt::Write;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tandem::call::{Admission, Admit};
 use tandem::directory::Directory;
 use tandem::edge::{Edge, EdgeStart, Gauges, Owner};
-use tandem::flow::{FlowId, Hop, ListenerId, Now, Peer, Transport, TrunkId};
-use tandem::io::{Answer, Destination, Input, Output, Question, QuestionId, Token, UNTRACKED};
+use tandem::flow::{FlowId, Hop, Now, Peer, Transport, TrunkId};
+use tandem::io::{Answer, Input, Output, Question, QuestionId, Token};
 use tandem::routing::{NumberMatch, Route};
-use tandem::sip::{Message, Method, Name, top_via};
+use tandem::sip::{Message, top_via};
 use tandem::snapshot::{EdgeSettings, Snapshot};
-use tandem::transaction::Effect;
 use tandem::trunk::platforms::{self, Cloud, Generation};
 use tandem::trunk::{EarlyMedia, Termination, Trunk};
 use uuid::Uuid;
@@ -398,148 +397,6 @@ impl World {
         self.later(after, Happening::Relayed { worker, question, result });
     }
 
-    /// The element sends.
-    fn carry(&mut self, worker: usize, token: Token, to: &Destination, octets: Bytes) {
-        let id = match to {
-            Destination::Flow(flow) => *flow,
-            Destination::Hop(hop) => {
-                let id = self.dial(worker, hop);
-                if token != UNTRACKED {
-                    let now = self.moment();
-                    self.edges[worker].handle_input(now, Input::Sent { token, flow: id });
-                }
-                id
-            }
-        };
-        let Some(flow) = self.flows.get(&id) else {
-            return self.checks.faults.push("sends on a flow that never was".to_owned());
-        };
-        let platform = flow.platform;
-        let (up, refused) = (flow.up, flow.host == "sip.pstnhub.microsoft.com" && !flow.inbound);
-        let trunk = self.snapshot.trunks[platform].clone();
-        self.ladder.push((self.now, if platform == TEAMS { "teams   <-" } else { "genesys <-" }, octets.clone()));
-        self.checks.said(platform, &trunk, to, &octets);
-        let refused = refused && self.options.first_host == FirstHost::Refuses;
-        if !up || refused {
-            let after = if refused { self.network.between(0, 3_000) * MS } else { 0 };
-            self.later(after, Happening::Unsent { worker, token });
-            return;
-        }
-        if !self.options.udp || platform == TEAMS {
-            let silent = self.options.first_host == FirstHost::Silent;
-            if silent && self.flows.get(&id).is_some_and(|flow| flow.host == "sip.pstnhub.microsoft.com") {
-                return;
-            }
-            if self.options.first_host == FirstHost::Busy
-                && self.flows.get(&id).is_some_and(|flow| flow.host == "sip.pstnhub.microsoft.com")
-                && let Ok(request) = Message::parse(octets.clone())
-                && *request.method() == Method::Invite
-                && request.is_request()
-                && tandem::sip::tag(request.header(Name::To).unwrap_or("")).is_none()
-            {
-                let busy = tandem::sip::Draft::response(&request, 503, "Busy", "busy", None).finish();
-                self.later(10 * MS, Happening::ToEdge { flow: id, octets: busy });
-                return;
-            }
-        }
-        for at in self.journey(id, 1) {
-            self.later(at - self.now, Happening::ToPlatform { platform, flow: id, octets: octets.clone() });
-        }
-        self.weather(id);
-    }
-
-    /// When a message put on a flow now arrives: never, once, or twice.
-    fn journey(&mut self, id: FlowId, end: usize) -> Vec<u64> {
-        let Some(flow) = self.flows.get_mut(&id) else { return Vec::new() };
-        let mut at = self.now + self.network.between(2, 60) * MS;
-        if flow.peer.transport.is_reliable() {
-            at = at.max(flow.arrivals[end] + 1);
-            flow.arrivals[end] = at;
-            return vec![at];
-        }
-        if self.network.chance(self.options.loss) {
-            return Vec::new();
-        }
-        if self.network.chance(10) {
-            at += self.network.between(50, 400) * MS;
-        }
-        if self.network.chance(self.options.twice) {
-            return vec![at, at + self.network.between(1, 700) * MS];
-        }
-        vec![at]
-    }
-
-    /// A connection may break under what it carries.
-    fn weather(&mut self, id: FlowId) {
-        let Some(flow) = self.flows.get_mut(&id) else { return };
-        if !flow.peer.transport.is_reliable() || !self.network.chance(self.options.breaks) {
-            return;
-        }
-        flow.up = false;
-        let platform = flow.platform;
-        let after = if self.network.chance(60) { 0 } else { self.network.between(1, 3_000) * MS };
-        self.later(after, Happening::EdgeLoses { flow: id });
-        let now = self.moment().monotonic;
-        self.platforms[platform].tx.flow_lost(now, id);
-        // What that leads to comes with the next step: this may be in the midst of a platform's own.
-        self.later(0, Happening::PlatformUnsent { platform, token: Token(0) });
-    }
-
-    fn dial(&mut self, worker: usize, hop: &Hop) -> FlowId {
-        let platform = usize::from(hop.trunk.0);
-        let udp = hop.transport == Transport::Udp;
-        let host = if udp { "udp".to_owned() } else { hop.host.to_string() };
-        let home = if udp { 0 } else { worker as u16 };
-        let mut known: Vec<FlowId> = self
-            .flows
-            .iter()
-            .filter(|(id, flow)| {
-                id.worker == home && flow.platform == platform && flow.up && flow.host == host && (udp || !flow.inbound)
-            })
-            .map(|(&id, _)| id)
-            .collect();
-        known.sort();
-        known.first().copied().unwrap_or_else(|| self.open(platform, home, host, false))
-    }
-
-    fn open(&mut self, platform: usize, worker: u16, host: String, inbound: bool) -> FlowId {
-        self.flows_made += 1;
-        let id = FlowId { node: 1, worker, n: self.flows_made };
-        let trunk = &self.snapshot.trunks[platform];
-        let address = if platform == TEAMS { "52.113.9.9" } else { "203.0.113.21" };
-        let port = if trunk.transport == Transport::Udp { 5061 } else { 20_000 + (self.flows_made % 30_000) as u16 };
-        let source = format!("{address}:{port}").parse().unwrap();
-        let peer = Arc::new(Peer {
-            source,
-            listener: inbound.then_some(ListenerId(0)),
-            transport: trunk.transport,
-            names: Vec::new(),
-            trunks: smallvec![trunk.id],
-        });
-        self.flows.insert(id, Flow { platform, host, inbound, up: true, peer, arrivals: [0, 0] });
-        id
-    }
-
-    /// A connection of the platform's to the element.
-    fn connection(&mut self, platform: usize) -> FlowId {
-        if self.platforms[platform].transport == Transport::Udp {
-            let known = self.flows.iter().find(|(_, flow)| flow.platform == platform && flow.host == "udp");
-            return known.map(|(&id, _)| id).unwrap_or_else(|| self.open(platform, 0, "udp".to_owned(), true));
-        }
-        let mut known: Vec<FlowId> = self
-            .flows
-            .iter()
-            .filter(|(_, flow)| flow.platform == platform && flow.up && flow.inbound)
-            .map(|(&id, _)| id)
-            .collect();
-        known.sort();
-        if known.is_empty() || (known.len() < 12 && self.network.chance(self.options.fresh)) {
-            let worker = self.network.below(self.edges.len() as u64) as u16;
-            return self.open(platform, worker, "inbound".to_owned(), true);
-        }
-        self.network.pick(&known)
-    }
-
     fn with_platform(&mut self, platform: usize, act: impl FnOnce(&mut Platform, &mut Env<'_>)) {
         let instant = self.moment().monotonic;
         let mut env = Env { now: self.now, instant, rng: &mut self.acts, later: Vec::new(), breaches: Vec::new() };
@@ -552,53 +409,6 @@ impl World {
             self.checks.faults.extend(breaches);
         }
         self.settle(platform);
-    }
-
-    /// What a platform's transactions want done.
-    fn settle(&mut self, platform: usize) {
-        loop {
-            let sends = std::mem::take(&mut self.platforms[platform].sends);
-            for octets in sends {
-                let flow = self.connection(platform);
-                self.leave(platform, flow, octets, None);
-            }
-            let Some(effect) = self.platforms[platform].tx.poll() else { break };
-            match effect {
-                Effect::Send { token, to: Destination::Hop(_), octets } => {
-                    let flow = self.connection(platform);
-                    self.platforms[platform].tx.sent(token, flow);
-                    self.leave(platform, flow, octets, Some(token));
-                }
-                Effect::Send { token, to: Destination::Flow(flow), octets } => {
-                    self.leave(platform, flow, octets, Some(token));
-                }
-                Effect::ResponseUnsendable { id, .. } => {
-                    let hop = self.platforms[platform].hop.clone();
-                    self.platforms[platform].tx.redirect(id, Destination::Hop(hop));
-                }
-                Effect::TimedOut { id, .. } => {
-                    self.with_platform(platform, |one, env| one.handle_failure(env, id, true))
-                }
-                Effect::Unreachable { id, .. } => {
-                    self.with_platform(platform, |one, env| one.handle_failure(env, id, false));
-                }
-                Effect::TryingDue { .. } | Effect::NoAck { .. } => {}
-            }
-        }
-    }
-
-    /// A platform sends.
-    fn leave(&mut self, platform: usize, flow: FlowId, octets: Bytes, token: Option<Token>) {
-        if !self.flows.get(&flow).is_some_and(|flow| flow.up) {
-            if let Some(token) = token {
-                self.later(0, Happening::PlatformUnsent { platform, token });
-            }
-            return;
-        }
-        for at in self.journey(flow, 0) {
-            self.later(at - self.now, Happening::ToEdge { flow, octets: octets.clone() });
-        }
-        self.weather(flow);
     }
 
     fn crash(&mut self, worker: usize) {
@@ -642,147 +452,5 @@ impl World {
 
     fn gauges(&self) -> Vec<Gauges> {
         self.edges.iter().map(Edge::gauges).collect()
-    }
-
-    /// Everything is quiet: both legs of each call are over, and nothing is kept.
-    fn at_rest(&mut self) {
-        self.checks.finish();
-        let gauges = self.gauges();
-        for held in gauges.into_iter().filter(|held| *held != Gauges::default()) {
-            let named = [
-                ("calls", held.calls),
-                ("dialogs", held.dialogs),
-                ("client transactions", held.client_transactions),
-                ("server transactions", held.server_transactions),
-                ("timers", held.timers),
-                ("questions", held.questions),
-            ];
-            let kept: Vec<&str> = named.iter().filter(|(_, count)| *count > 0).map(|(name, _)| *name).collect();
-            self.checks.faults.push(format!("kept for ever: {}", kept.join(", ")));
-        }
-        if self.saves.iter().any(|saves| !saves.is_empty()) {
-            self.checks.faults.push("saved calls are kept".to_owned());
-        }
-        let admitted: i64 = self.admissions.iter().map(|share| *share.0.lock().unwrap()).sum();
-        if admitted != 0 {
-            self.checks.faults.push(format!("{admitted} calls are still admitted"));
-        }
-        for call in 0..self.script.len() {
-            self.judge(call);
-        }
-    }
-
-    fn judge(&mut self, call: usize) {
-        let legs = || self.platforms.iter().flat_map(|platform| &platform.legs).filter(move |leg| leg.call == call);
-        let mut faults = Vec::new();
-        for leg in legs() {
-            if leg.state != State::Ended {
-                faults.push(format!("call {call}: side {} is still {:?}", leg.side, leg.state));
-            }
-        }
-        let caller = legs().find(|leg| leg.side == 0);
-        let callees: Vec<_> = legs().filter(|leg| leg.side == 1).collect();
-        let gone = legs().any(|leg| leg.vanished || leg.forgotten);
-        let slow = gone || self.stormy();
-        let bound = if slow { 2_600 * SECOND } else { 75 * SECOND };
-        if let Some(caller) = caller {
-            if caller.confirmed_at.is_some() && callees.is_empty() {
-                faults.push(format!("call {call}: answered by nobody"));
-            }
-            for callee in &callees {
-                // Of several that answered one won: the one that lasted.
-                let last = callees.iter().max_by_key(|other| other.ended_at);
-                let loser = last.is_some_and(|last| last.local_tag != callee.local_tag);
-                let from = callee.confirmed_at.unwrap_or(0).max(caller.ended_at.unwrap_or(0));
-                let (one, other) = (caller.ended_at.unwrap_or(0), callee.ended_at.unwrap_or(u64::MAX));
-                let apart = if caller.confirmed_at.is_some() && !loser {
-                    one.abs_diff(other)
-                } else {
-                    other.saturating_sub(if loser { callee.confirmed_at.unwrap_or(0) } else { from })
-                };
-                if apart > bound {
-                    faults.push(format!(
-                        "call {call}: one leg for {} s (caller: {}, callee: {})",
-                        apart / SECOND,
-                        caller.ended,
-                        callee.ended
-                    ));
-                }
-                self.agreement(caller, callee, gone || loser, &mut faults);
-            }
-        }
-        self.checks.faults.append(&mut faults);
-        let everyone = self.platforms.iter().flat_map(|platform| &platform.legs);
-        let calm = !self.stormy() && !everyone.clone().any(|leg| leg.vanished || leg.forgotten);
-        const TROUBLE: [&str; 3] = ["no ACK for the answer", "did not refresh", "no longer knows"];
-        if calm
-            && let Some(reason) = self.checks.reasons.iter().find(|why| TROUBLE.iter().any(|word| why.contains(word)))
-        {
-            self.checks.faults.push(format!("ended in fine weather: {reason}"));
-        }
-    }
-
-    /// What one side last said is what the other last heard.
-    fn agreement(&self, caller: &super::leg::Leg, callee: &super::leg::Leg, gone: bool, faults: &mut Vec<String>) {
-        let quiet = 60 * SECOND;
-        let end = caller.ended_at.unwrap_or(0).min(callee.ended_at.unwrap_or(0));
-        let settled = |leg: &super::leg::Leg| leg.changed_at.saturating_add(quiet) < end;
-        if gone || caller.stubborn || callee.stubborn || self.stormy() || !settled(caller) || !settled(callee) {
-            return;
-        }
-        for (one, other, name) in [(caller, callee, "caller"), (callee, caller, "callee")] {
-            let (Some(said), Some(heard)) = (one.sent, other.received) else { continue };
-            if said.port != heard.port {
-                faults.push(format!(
-                    "call {}: the {name} receives media on port {}, the other side sends to {}",
-                    one.call, said.port, heard.port
-                ));
-            }
-        }
-    }
-
-    fn ladder(&self) -> String {
-        let mut text = String::new();
-        for (at, way, octets) in &self.ladder {
-            let seconds = *at as f64 / SECOND as f64;
-            let Ok(message) = Message::parse(octets.clone()) else {
-                let _ = writeln!(text, "{seconds:11.3} {way}");
-                continue;
-            };
-            let line = String::from_utf8_lossy(message.start_line()).trim_end().to_owned();
-            let sdp = String::from_utf8_lossy(&message.body()).into_owned();
-            let mut said = String::new();
-            for part in sdp.lines() {
-                match part.split_at_checked(2) {
-                    Some(("o=", rest)) => {
-                        let _ = write!(said, " o={}", rest.split(' ').nth(2).unwrap_or(""));
-                    }
-                    Some(("m=", rest)) => {
-                        let _ = write!(said, " port={}", rest.split(' ').nth(1).unwrap_or(""));
-                    }
-                    Some(("a=", rest)) if rest.ends_with("only") || rest == "inactive" || rest == "sendrecv" => {
-                        let _ = write!(said, " {rest}");
-                    }
-                    _ => {}
-                }
-            }
-            let short = |text: &str| text.chars().rev().take(8).collect::<String>().chars().rev().collect::<String>();
-            let call = message.call_id().split('@').next().map(short).unwrap_or_default();
-            let tags = format!(
-                "{}>{}",
-                short(tandem::sip::tag(message.header(Name::From).unwrap_or("")).unwrap_or("")),
-                short(tandem::sip::tag(message.header(Name::To).unwrap_or("")).unwrap_or(""))
-            );
-            let cseq = message.cseq();
-            if let Some(timer) = message.header(Name::SessionExpires) {
-                let _ = write!(said, " timer={timer}");
-            }
-            let _ = writeln!(
-                text,
-                "{seconds:11.3} {way} {call:>8} {} {} | {line} [{tags}]{said}",
-                cseq.number, cseq.method
-            );
-        }
-        text
     }
 }
