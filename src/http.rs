@@ -26,8 +26,9 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 /// The most connections at once: scrapers and probes are a handful.
 const MAX_CONNECTIONS: usize = 64;
 
-/// How long a connection may last: longer than scrapers wait; they open another for what follows.
-const LIFETIME: Duration = Duration::from_secs(60);
+/// How long a connection may last: as long as scrapers wait for an answer; they open another for the next.
+/// Dawdlers that hold every place keep a probe waiting no longer than this.
+const LIFETIME: Duration = Duration::from_secs(10);
 
 /// How long accepting pauses when the system has no file for a connection.
 const PAUSE: Duration = Duration::from_millis(100);

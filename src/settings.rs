@@ -8,6 +8,7 @@ use crate::snapshot::EdgeSettings;
 use crate::trunk::Trunk;
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -166,4 +167,30 @@ pub struct ConnectionSettings {
     pub keepalive: Duration,
     /// How long a connection may be silent before it is closed.
     pub idle_timeout: Duration,
+}
+
+/// Reads a file that an operator named, of at most `limit` octets: a name may lead to a device without end.
+///
+/// # Errors
+///
+/// What the system says, or [`FileTooLarge`](std::io::ErrorKind::FileTooLarge).
+pub fn read_file(path: &std::path::Path, limit: u64) -> std::io::Result<Vec<u8>> {
+    let mut octets = Vec::new();
+    let read = std::fs::File::open(path)?.take(limit + 1).read_to_end(&mut octets)?;
+    if u64::try_from(read).is_ok_and(|read| read <= limit) {
+        return Ok(octets);
+    }
+    Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, format!("longer than {} MiB", limit >> 20)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn a_file_without_end_is_not_read_to_its_end() {
+        assert_eq!(read_file(Path::new("/dev/zero"), 1 << 20).unwrap_err().kind(), std::io::ErrorKind::FileTooLarge);
+        assert!(read_file(Path::new("/dev/null"), 0).unwrap().is_empty());
+    }
 }

@@ -7,8 +7,8 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tandem::event::{CallRecord, EventKind};
-use tandem::journal::Observation;
+use tandem::event::{Alarm, CallRecord, EventKind, Severity};
+use tandem::journal::{Observation, Raised};
 use tandem::process::{AdminAnswer, AdminRequest, Running, ask};
 use tandem::twin::lab::{ALICE, CUSTOMER, QUEUE};
 use tandem::twin::{Call, Flow, Lab, Placed, Platform};
@@ -205,6 +205,11 @@ async fn a_bad_configuration_leaves_the_old_one_in_force_and_says_so() {
 async fn a_trunk_that_a_reload_removes_lives_until_its_last_call_ends() {
     let element = element("").await;
     let (mut genesys, mut teams) = connect(&element.lab.genesys, &element.lab.hub, CUSTOMER, ALICE).await;
+    let journal = element.running.journal();
+    for key in ["tls:genesys", "host:genesys:down.example.com"] {
+        let (key, severity, text) = (key.into(), Severity::Critical, "raised before".into());
+        journal.alarm(Alarm { key, severity, raised: true, text, remedy: "none" });
+    }
     let file = element.lab.configuration.clone();
     let good = std::fs::read_to_string(&file).unwrap();
     let start = good.find("[trunk.genesys]").unwrap();
@@ -215,6 +220,8 @@ async fn a_trunk_that_a_reload_removes_lives_until_its_last_call_ends() {
     assert!(reloaded.accepted, "{reloaded:?}");
     let status = element.running.status();
     assert!(status.trunks.iter().any(|trunk| trunk.name == "genesys" && trunk.retired), "{:?}", status.trunks);
+    let orphan = |alarm: &Raised| alarm.key.ends_with(":genesys") || alarm.key.starts_with("host:genesys:");
+    assert!(!element.running.journal().alarms().raised().iter().any(orphan), "what is gone needs no action");
     re_invite(&mut genesys, &mut teams, Flow::Inactive).await;
     hang_up(&mut teams, &mut genesys).await;
     let mut refused = element.lab.genesys.place(&Placed::new(CUSTOMER, ALICE)).await.unwrap();

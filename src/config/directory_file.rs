@@ -49,6 +49,9 @@ pub fn of_settings(settings: &Settings) -> Result<ReadDirectory, Finding> {
     Ok(found)
 }
 
+/// The longest file read, in octets: some millions of users.
+const MAX_FILE: u64 = 256 << 20;
+
 /// Reads the file at `path`. `country_code` is the calling code of numbers without `+`, digits only.
 ///
 /// # Errors
@@ -57,7 +60,7 @@ pub fn of_settings(settings: &Settings) -> Result<ReadDirectory, Finding> {
 /// although it has rows.
 pub fn read(path: &Path, country_code: &str) -> Result<ReadDirectory, Finding> {
     let whole = |message: String| Finding::of_file(Severity::Error, path, message);
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let text = super::read_text(path, MAX_FILE).map_err(|error| {
         whole(format!("the directory cannot be read: {error}")).remedy("see [directory] file in the configuration")
     })?;
     parse(Source { path: path.to_owned(), text }, country_code)

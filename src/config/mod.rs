@@ -42,13 +42,16 @@ pub struct Loaded {
     pub warnings: Vec<Finding>,
 }
 
+/// The longest configuration read, in octets: thousands of trunks and routes.
+const MAX_FILE: u64 = 4 << 20;
+
 /// Reads and checks the configuration at `path`. Paths in it are relative to its folder.
 ///
 /// # Errors
 ///
 /// All findings, warnings included, when at least one is an error.
 pub fn load(path: &Path) -> Result<Loaded, Vec<Finding>> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let text = read_text(path, MAX_FILE).map_err(|error| {
         let message = format!("the configuration cannot be read: {error}");
         vec![
             Finding::of_file(Severity::Error, path, message)
@@ -57,6 +60,11 @@ pub fn load(path: &Path) -> Result<Loaded, Vec<Finding>> {
     })?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     settle(Source { path: path.to_owned(), text }, now)
+}
+
+/// The text of a file that may have `limit` octets.
+fn read_text(path: &Path, limit: u64) -> std::io::Result<String> {
+    String::from_utf8(read_file(path, limit)?).map_err(std::io::Error::other)
 }
 
 /// The configuration that `source` holds, at `now` in seconds since the Unix epoch.

@@ -3,6 +3,7 @@
 use crate::config::Finding;
 use crate::event::{Alarm, Severity};
 use crate::flow::ListenerId;
+use crate::settings::{Settings, TrunkSettings};
 use std::time::Duration;
 
 /// When the end of a certificate becomes a warning (TDR-15), and when it becomes critical.
@@ -79,6 +80,28 @@ pub(super) fn listener(id: ListenerId, error: &std::io::Error) -> Alarm {
         text: format!("listener {} takes no connections: {error}", id.0),
         remedy: "restart Tandem",
     }
+}
+
+/// Whether an alarm is about a trunk, host or identity that `settings` have no more: nothing else would
+/// clear it.
+pub(super) fn is_stale(key: &str, settings: &Settings) -> bool {
+    let trunks = || settings.trunks.iter().filter(|trunk| !trunk.trunk.retired);
+    let probed = |name: &str, host: &str| {
+        let same = |trunk: &&TrunkSettings| &*trunk.trunk.name == name && trunk.trunk.options_interval.is_some();
+        trunks().filter(same).any(|trunk| trunk.trunk.hosts.iter().any(|known| &*known.name == host))
+    };
+    match key.split_once(':') {
+        Some(("host", rest)) => !rest.split_once(':').is_some_and(|(trunk, host)| probed(trunk, host)),
+        Some(("tls", name)) => !trunks().any(|trunk| &*trunk.trunk.name == name),
+        Some(("certificate_expiry", name)) => !settings.identities.contains_key(name),
+        _ => false,
+    }
+}
+
+/// Clears an alarm whose subject is gone.
+pub(super) fn gone(key: String) -> Alarm {
+    let text = "not configured any more".into();
+    Alarm { key, severity: Severity::Warning, raised: false, text, remedy: "" }
 }
 
 #[cfg(test)]

@@ -143,6 +143,11 @@ impl Control {
                 shared.journal.alarm(alarms::expiry(&policy.identity, tls.certificate.not_after, unix_ms()));
             }
         }
+        for raised in shared.journal.alarms().raised() {
+            if alarms::is_stale(&raised.key, &in_force.settings) {
+                shared.journal.alarm(alarms::gone(raised.key));
+            }
+        }
         let stuck = status::stuck(shared);
         for (worker, desk) in shared.exchange.desks() {
             let quiet_ms = unix_ms().saturating_sub(desk.restarted_ms());

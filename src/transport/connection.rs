@@ -11,6 +11,7 @@ use crate::sip::{Frame, Framer, FramingError, Malformed, Message};
 use bytes::{Bytes, BytesMut};
 use std::future::poll_fn;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -79,12 +80,26 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         deadline: None,
         timer: Box::pin(sleep_until(now)),
     };
-    let reason = connection.run().await;
+    let Some(reason) = contained(connection.run()).await else {
+        // Without this, messages would be queued on a flow that nobody serves.
+        shared.counters.failed.add();
+        return "failed while it was served".into();
+    };
     if !matches!(flow.queue.ending(), Some(Ending::Cut(_))) {
         // A TLS peer is told; one that does not listen is not waited for.
         let _ = timeout(FAREWELL, connection.stream.shutdown()).await;
     }
     reason
+}
+
+/// What `future` comes to; `None` when it panics: the fault of one connection must not outlive it.
+async fn contained<R>(future: impl Future<Output = R>) -> Option<R> {
+    let mut future = pin!(future);
+    let poll = |cx: &mut Context<'_>| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(poll) => poll.map(Some),
+        Err(_) => Poll::Ready(None),
+    };
+    poll_fn(poll).await
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
@@ -304,5 +319,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             self.write(b"\r\n\r\n");
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_that_panics_ends_like_one_that_fails() {
+        assert_eq!(contained(async { 7 }).await, Some(7));
+        let panics = async {
+            tokio::task::yield_now().await;
+            panic!("while it was served");
+        };
+        assert_eq!(contained::<u32>(panics).await, None);
     }
 }

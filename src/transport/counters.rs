@@ -58,6 +58,7 @@ counters! {
     messages_in: "Messages received.",
     messages_out: "Messages written.",
     pings: "Keep-alives answered.",
+    failed: "Connections ended and datagrams dropped because of an error of Tandem's own.",
     datagrams_dropped: "Datagrams dropped because the worker was behind or the socket was full.",
 }
 

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::net::UdpSocket;
@@ -117,7 +118,13 @@ async fn read(shared: Rc<Shared>, socket: UdpSocket, listener: ListenerId) {
     let mut buffer = vec![0; LONGEST + 1];
     loop {
         match socket.recv_from(&mut buffer).await {
-            Ok((length, source)) => take(&shared, &socket, listener, canonical(source), &buffer[..length]),
+            Ok((length, source)) => {
+                // One datagram must not deafen the listener.
+                let took = || take(&shared, &socket, listener, canonical(source), &buffer[..length]);
+                if catch_unwind(AssertUnwindSafe(took)).is_err() {
+                    shared.counters.failed.add();
+                }
+            }
             Err(error) => {
                 // An ICMP answer to an earlier datagram may end up here; the socket stays good.
                 tracing::debug!(listener = listener.0, %error, "receiving failed");

@@ -11,7 +11,7 @@
 use super::certificates::{CertificateError, CertificateFacts};
 use super::verify::{ClientJudge, ServerJudge};
 use crate::flow::TrunkId;
-use crate::settings::{IdentityFiles, Settings, TlsPolicy, TlsVersion, TrunkSettings, Trust};
+use crate::settings::{IdentityFiles, Settings, TlsPolicy, TlsVersion, TrunkSettings, Trust, read_file};
 use crate::snapshot::Snapshot;
 use crate::trunk::Trunk;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -27,6 +27,9 @@ use std::sync::Arc;
 
 /// Sessions that a group's clients may resume; a platform has some tens of machines.
 const SESSIONS: usize = 1024;
+
+/// The longest file of certificates or keys, in octets: a system's whole store is a tenth of it.
+const MAX_PEM: u64 = 4 << 20;
 
 /// How TLS is spoken with one trunk, in both roles.
 #[derive(Clone, Debug)]
@@ -284,18 +287,22 @@ fn certified_key(files: &IdentityFiles) -> Result<CertifiedKey, CertificateError
 
 /// The certificates of a PEM file in its order; at least one.
 pub(super) fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
-    let chain = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| file_error(path, &error))?;
+    let octets = read_pem(path)?;
+    let chain = CertificateDer::pem_slice_iter(&octets).collect::<Result<Vec<_>, _>>();
+    let chain = chain.map_err(|error| file_error(path, &error))?;
     if chain.is_empty() { Err(CertificateError::NoCertificate(path.to_path_buf())) } else { Ok(chain) }
 }
 
 /// The first private key of a PEM file.
 pub(super) fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, CertificateError> {
-    PrivateKeyDer::from_pem_file(path).map_err(|error| match error {
+    PrivateKeyDer::from_pem_slice(&read_pem(path)?).map_err(|error| match error {
         pem::Error::NoItemsFound => CertificateError::NoKey(path.to_path_buf()),
         error => file_error(path, &error),
     })
+}
+
+fn read_pem(path: &Path) -> Result<Vec<u8>, CertificateError> {
+    read_file(path, MAX_PEM).map_err(|error| file_error(path, &pem::Error::Io(error)))
 }
 
 fn file_error(path: &Path, error: &pem::Error) -> CertificateError {
