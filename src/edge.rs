@@ -10,20 +10,23 @@
 //!
 //! Every method is total and panics on no input.
 
+mod answer;
+mod owner;
+
+pub use owner::Owner;
+
 use crate::call::forks::Forks;
 use crate::call::{Admission, Call, CallKey, CallSummary, Context, Side, Timer};
 use crate::event::{DropReason, EventKind, ObservedMessage};
 use crate::flow::{FlowId, Now, Peer};
 use crate::health::Health;
-use crate::identifier::{Identity, Minter};
-use crate::io::{Answer, Destination, Input, Output};
-use crate::normalize;
-use crate::routing::{self, Failure};
+use crate::identifier::Minter;
+use crate::io::{Answer, Input, Output};
+use crate::routing::Failure;
 use crate::screen;
-use crate::sip::{Draft, Malformed, Message, Method, Name, Uri, Via};
+use crate::sip::{Draft, Message, Method, Name, Via};
 use crate::snapshot::Snapshot;
 use crate::transaction::{Effect, Received, ServerId, Transactions};
-use crate::trunk::Trunk;
 use bytes::Bytes;
 use hashbrown::HashMap;
 use std::sync::Arc;
@@ -45,19 +48,6 @@ pub struct EdgeStart {
     pub speaks: bool,
     /// Limits that hold over all workers.
     pub admission: Arc<dyn Admission + Send + Sync>,
-}
-
-/// Which worker a message is for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Owner {
-    /// This one.
-    Here,
-    /// Another: its call or transaction lives there.
-    Worker(u16),
-    /// Any: it begins something.
-    Anyone,
-    /// A CANCEL whose INVITE is not here: every worker is asked before 481.
-    UnmatchedCancel,
 }
 
 /// How much an [`Edge`] holds; all zero when it has been quiet for 64·T1.
@@ -187,26 +177,6 @@ impl Edge {
         [self.cx.transactions.poll_timeout(), self.cx.timers.poll(), health].into_iter().flatten().min()
     }
 
-    /// Which worker `message` is for, by the identifiers of ours that it carries.
-    pub fn owner(&self, message: &Message) -> Owner {
-        let minted = if message.is_request() {
-            crate::sip::tag(message.header(Name::To).unwrap_or("")).and_then(Identity::of)
-        } else {
-            crate::sip::top_via(message).ok().and_then(|via| via.branch()).and_then(Identity::of)
-        };
-        if let Some(minted) = minted.filter(|minted| minted.node == self.node) {
-            return match self.cx.snapshot.slots[usize::from(minted.slot)] {
-                worker if worker == self.worker => Owner::Here,
-                worker => Owner::Worker(worker),
-            };
-        }
-        match message.method() {
-            Method::Cancel if message.is_request() && !self.cx.transactions.owns(message) => Owner::UnmatchedCancel,
-            Method::Invite if message.is_request() => Owner::Anyone,
-            _ => Owner::Here,
-        }
-    }
-
     /// The calls, for `tandem calls`.
     pub fn calls(&self) -> Vec<CallSummary> {
         self.calls.values().map(Call::summary).collect()
@@ -273,27 +243,6 @@ impl Edge {
             return;
         }
         self.with_call(CallKey(user), |call, cx| call.handle_failure(cx, id, failure));
-    }
-
-    /// A response whose flow is gone goes to the top Via, where its trunk allows that (RFC 3261 §18.2.2, TDR-80).
-    fn redirect(&mut self, id: ServerId, octets: &Bytes) {
-        let hop = Message::parse(octets.clone()).ok().and_then(|response| {
-            let via = Via::parse(response.header(Name::Via)?).ok()?;
-            let host = via.received().unwrap_or(via.host());
-            let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() };
-            let text = via.port().map_or_else(|| format!("sip:{host}"), |port| format!("sip:{host}:{port}"));
-            let uri = Uri::parse(&text).ok()?;
-            let call = self.cx.transactions.server_user(id).and_then(|user| self.calls.get(&CallKey(user)));
-            let hop = |trunk: &Arc<Trunk>| routing::hop_for_uri(&self.cx.snapshot, trunk, &uri).ok();
-            match call {
-                Some(call) => call.trunks_of(id).find_map(hop),
-                None => self.cx.snapshot.trunks.iter().find_map(hop),
-            }
-        });
-        match hop {
-            Some(hop) => self.cx.transactions.redirect(id, Destination::Hop(Arc::new(hop))),
-            None => self.cx.event(None, EventKind::Dropped { reason: DropReason::ForbiddenDestination }),
-        }
     }
 
     fn handle_answer(&mut self, question: crate::io::QuestionId, answer: Answer) {
@@ -432,72 +381,9 @@ impl Edge {
         screen::Room { free: self.cx.snapshot.edge.max_calls.saturating_sub(self.calls.len()), node: self.node }
     }
 
-    /// 200 with Contact and Allow, or the hub rejects it (TDR-34, 36); 503 to others while draining (GEN-84, 87).
-    fn answer_options(&mut self, id: ServerId, request: &Message, via: Option<&str>, peer: &Peer) {
-        let trunk = match screen::trunk_of(&self.cx.snapshot, peer, request) {
-            Ok(trunk) => trunk,
-            Err(refusal) => return self.refuse(id, request, via, refusal.status(), &refusal.to_string(), |_| {}),
-        };
-        if let Err(refusal) = screen::acceptable(request) {
-            return self
-                .refuse(id, request, via, refusal.status(), &refusal.to_string(), |draft| refusal.explain(draft));
-        }
-        if self.cx.draining && trunk.kind != crate::trunk::Kind::Teams {
-            return self.refuse(id, request, via, 503, "Draining", |draft| {
-                draft.put(Name::RetryAfter, "60");
-            });
-        }
-        self.refuse(id, request, via, 200, "OK", |draft| {
-            draft.put(Name::Contact, &normalize::contact(&trunk, None)).put(Name::Accept, "application/sdp");
-            draft.put(Name::Supported, normalize::supported(&trunk));
-        });
-    }
-
-    /// A final response of the element itself. Allow goes with it, as RFC 3261 §20.5 recommends.
-    fn refuse(
-        &mut self,
-        id: ServerId,
-        request: &Message,
-        via: Option<&str>,
-        status: u16,
-        phrase: &str,
-        fill: impl FnOnce(&mut Draft),
-    ) {
-        let slot = self.cx.minter.slot();
-        let tag = self.cx.minter.tag(slot);
-        let mut draft = Draft::response(request, status, phrase, &tag, via);
-        if *request.method() != Method::Cancel {
-            draft.put(Name::Allow, ALLOW);
-        }
-        draft.put(Name::Server, &self.cx.snapshot.edge.product);
-        fill(&mut draft);
-        self.cx.transactions.respond(self.cx.now.monotonic, id, status, draft.finish());
-    }
-
-    /// 400, 505 or 513 whose reason names the fault; nothing for responses and ACKs (§8.1.3.5, §17).
-    fn handle_malformed(&mut self, request: Option<Box<Message>>, fault: Malformed, flow: FlowId, peer: &Peer) {
-        let Some(request) = request.filter(|request| *request.method() != Method::Ack) else {
-            return self.cx.event(None, EventKind::Dropped { reason: DropReason::Malformed });
-        };
-        self.observe(Some(flow), peer.trunks.first().copied(), true, request.octets());
-        let slot = self.cx.minter.slot();
-        let tag = self.cx.minter.tag(slot);
-        let via = request.header(Name::Via).and_then(|value| Via::received_from(value, peer.source));
-        let (status, reason) = (fault.status(), fault.to_string());
-        let mut draft = Draft::response(&request, status, &reason, &tag, via.as_deref());
-        draft.put(Name::Server, &self.cx.snapshot.edge.product);
-        let octets = draft.finish();
-        self.cx.event(None, EventKind::Refused { trunk: peer.trunks.first().copied(), status, reason });
-        let token = crate::io::UNTRACKED;
-        self.cx.output(Output::Send { token, to: Destination::Flow(flow), octets });
-    }
-
     fn observe(&mut self, flow: Option<FlowId>, trunk: Option<crate::flow::TrunkId>, received: bool, octets: Bytes) {
         if self.cx.snapshot.edge.observe {
             self.cx.event(None, EventKind::Message(Box::new(ObservedMessage { flow, trunk, received, octets })));
         }
     }
 }
-
-/// What we take; REFER is not among it until transfers are done here (TDR-56).
-const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, PRACK, UPDATE, NOTIFY";

@@ -59,6 +59,9 @@ const SHELL_WORDS: &[&str] = &[
 /// The most lines of a file before its tests.
 const MAX_LINES: usize = 600;
 
+/// The most lines of the composition: it only composes.
+const MAX_EDGE: usize = 400;
+
 #[test]
 fn every_module_uses_only_floors_beneath_its_own() {
     let floors: BTreeMap<&str, usize> =
@@ -99,7 +102,7 @@ fn the_core_has_no_socket_clock_task_or_lock() {
 fn no_file_outgrows_what_can_be_read_at_once() {
     let long: Vec<String> = sources()
         .map(|(path, _, text)| (path, text.lines().count()))
-        .filter(|(_, lines)| *lines > MAX_LINES)
+        .filter(|(path, lines)| *lines > if path.ends_with("src/edge.rs") { MAX_EDGE } else { MAX_LINES })
         .map(|(path, lines)| format!("{}: {lines} lines", path.display()))
         .collect();
     assert!(long.is_empty(), "{}", long.join("\n"));

@@ -27,7 +27,7 @@ use crate::journal::{Journal, Observation};
 use crate::settings::Settings;
 use crate::snapshot::Snapshot;
 use crate::transport::{Counters, ResolveError, Resolver, TlsFault};
-use crate::worker::{Exchange, Order, Phase, Tally};
+use crate::worker::{Exchange, Phase, Tally};
 use control::Command;
 use std::io;
 use std::net::SocketAddr;
@@ -242,7 +242,7 @@ impl Running {
     #[cfg(debug_assertions)]
     pub fn panic_worker(&self, worker: u16) {
         if let Some(desk) = self.shared.exchange.desk(worker) {
-            desk.order(Order::Panic);
+            desk.order(crate::worker::Order::Panic);
         }
     }
 }
