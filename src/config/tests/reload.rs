@@ -1,0 +1,108 @@
+//! Reading the configuration again while it is in force.
+
+use super::*;
+
+/// The same lab after an edit, as a running process takes it up.
+fn reloaded(running: &Settings, text: &str) -> Reload {
+    let reload = diff(running, settings(text));
+    for (place, trunk) in reload.settings.trunks.iter().enumerate() {
+        assert_eq!(usize::from(trunk.trunk.id.0), place, "the index is the place");
+    }
+    reload
+}
+
+#[test]
+fn a_reload_without_change_changes_nothing() {
+    let running = settings(LAB);
+    let mut again = settings(LAB);
+    again.admin_socket.clone_from(&running.admin_socket); // another folder
+    let reload = diff(&running, again);
+    assert!(reload.restart_keys.is_empty() && reload.retired.is_empty(), "{reload:?}");
+    assert_eq!(reload.settings.trunks[0].trunk.listeners, [ListenerId(0)]);
+}
+
+#[test]
+fn trunks_keep_their_index_over_a_reload() {
+    let running = settings(LAB);
+    let other = "[trunk.carrier]\nkind = \"generic\"\ntls = \"public\"\nhosts = [\"sip.example.net\"]\nsources = [\"198.51.100.0/24\"]\n";
+    let text = changed("[trunk.teams]", &format!("{other}\n[trunk.teams]"));
+    let text = format!("{text}\n[[route]]\nfrom = \"carrier\"\nto = [\"teams\", \"genesys\"]\n");
+    let reload = reloaded(&running, &text);
+    let names: Vec<&str> = reload.settings.trunks.iter().map(|trunk| &*trunk.trunk.name).collect();
+    assert_eq!(names, ["teams", "genesys", "carrier"], "the new one comes last, wherever it stands in the file");
+    let route = reload.settings.routes.last().unwrap();
+    assert_eq!((route.from, route.to.as_slice()), (Some(TrunkId(2)), [TrunkId(0), TrunkId(1)].as_slice()));
+}
+
+#[test]
+fn a_removed_trunk_is_retired_with_its_identity_and_comes_back_as_it_was() {
+    let running = settings(LAB);
+    let without = LAB.replace("[tls.public]", "[tls.other]").replace("\"public\"", "\"other\"");
+    let (front, rest) = without.split_once("[trunk.genesys]").unwrap();
+    let rest = rest.split_once("[[route]]").unwrap().1;
+    let text = format!("{front}[[route]]{rest}").replace("\"genesys\"", "\"teams\"");
+    let reload = reloaded(&running, &text);
+    assert_eq!(reload.retired, ["genesys"]);
+    assert!(reload.settings.trunks[1].trunk.retired && !reload.settings.trunks[0].trunk.retired);
+    assert!(reload.settings.identities.contains_key("public"), "its connections live on");
+    let later = reloaded(&reload.settings, &text);
+    assert!(later.retired.is_empty() && later.settings.trunks.len() == 2, "told once");
+    let back = reloaded(&later.settings, LAB);
+    assert!(!back.settings.trunks[1].trunk.retired);
+}
+
+#[test]
+fn keys_that_need_a_restart_are_named_and_kept() {
+    let running = settings(LAB);
+    let text = changed("workers = 2", "workers = 3\nt1 = \"100ms\"\nmax_calls = 9");
+    let text = format!(
+        "{text}\n[http]\nlisten = \"127.0.0.1:8081\"\n[admin]\nsocket = \"x.sock\"\n[log]\nformat = \"json\"\n[dns]\nservers = [\"127.0.0.2\"]\n"
+    );
+    let reload = reloaded(&running, &text);
+    assert_eq!(reload.restart_keys, ["edge.workers", "edge.t1", "http.listen", "admin.socket", "log", "dns.servers"]);
+    let kept = reload.settings;
+    assert_eq!((kept.workers, kept.edge.t1, kept.http), (2, running.edge.t1, None));
+    assert_eq!((kept.admin_socket, kept.log, kept.name_servers), (running.admin_socket, running.log, Vec::new()));
+    assert_eq!(kept.edge.max_calls, 9, "the others change");
+}
+
+#[test]
+fn listeners_wait_for_a_restart_and_trunks_follow_those_that_are_there() {
+    let running = settings(&changed("[\"tls:127.0.0.1:5061\"]", "[\"tls:127.0.0.1:5062\", \"tls:127.0.0.1:5061\"]"));
+    let reload = diff(&running, settings(LAB));
+    assert!(reload.restart_keys.contains(&"listen".to_owned()));
+    assert_eq!(reload.settings.listeners.len(), 2, "what is bound stays bound");
+    assert_eq!(reload.settings.trunks[0].trunk.listeners, [ListenerId(1)], "the same address, not the same place");
+
+    let moved = diff(&running, settings(&changed("127.0.0.1:5061", "127.0.0.1:5063")));
+    assert!(moved.restart_keys.contains(&"listen".to_owned()));
+    let trunk = &moved.settings.trunks[0].trunk;
+    let source = "52.112.0.10:40000".parse().unwrap();
+    assert!(
+        running.listeners.iter().all(|listener| !trunk.may_call(source, listener.id, Transport::Tls)),
+        "nowhere yet"
+    );
+}
+
+#[test]
+fn a_bad_new_file_leaves_the_running_settings_alone() {
+    let folder = folder_with(&leaf(), rsa());
+    let running = loaded_in(&folder, LAB).unwrap().settings;
+    write(&folder, "tandem.toml", &changed("\"public\"", "\"publik\""));
+    assert!(reload(&running.path, &running).unwrap_err()[0].message.contains("publik"));
+    write(&folder, "tandem.toml", LAB);
+    assert!(reload(&running.path, &running).unwrap().restart_keys.is_empty());
+}
+
+#[test]
+fn no_text_panics() {
+    use proptest::prelude::*;
+    let folder = TempDir::new().unwrap();
+    let words = "\\PC{0,80}|(\\[?\\[?(edge|trunk|trunk.x|tls|tls.y|route|hosts|limits)\\]?\\]?\n|(fqdn|kind|listen|hosts|to|number|tls|sources|limits) = (\"[a-z*+0-9.:/]{0,12}\"|[0-9]{1,3}|\\[\\]|\\{\\}|true)\n){0,12}";
+    proptest!(ProptestConfig::with_cases(300), |(text in words)| {
+        let source = Source { path: folder.path().join("t.toml"), text };
+        for finding in settle(source, 0).map_or_else(|findings| findings, |loaded| loaded.warnings) {
+            finding.render(false);
+        }
+    });
+}
