@@ -251,6 +251,8 @@ pub enum Next {
 pub fn after_failure(kind: Kind, failure: Failure, provisional_seen: bool) -> Next {
     match (kind, failure) {
         (_, Failure::Timeout | Failure::Unreachable) if provisional_seen => Next::GiveUp(480),
+        // A 5xx would make Genesys ring somebody else's phone as well (GEN-80).
+        (_, Failure::Status(500..=599)) if provisional_seen => Next::GiveUp(480),
         (_, Failure::Status(status)) if provisional_seen => Next::GiveUp(status),
         (_, Failure::Timeout | Failure::Unreachable | Failure::Status(503)) => Next::TryNext,
         // TDR-124: open at Microsoft, so the careful reading: nothing has rung yet.

@@ -133,6 +133,9 @@ pub enum Phase {
 /// | `Reoffer` | 487 | both legs end | none is open | 491 | 488 to who offered | nothing | goes on |
 /// | `Reanswer` | too late: 200, no effect | both legs end | absorbed | 491 | both legs end | nothing | goes on |
 /// | `Acknowledged` | too late | both legs end | repeated 2xx wait for their ACK | 491 | both legs end | nothing | goes on |
+///
+/// A re-INVITE that comes while nothing is asked but the other side's ACK is still under way is held until
+/// that ACK, or ends with the call.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Then {
     /// Send the INVITE to the first target.

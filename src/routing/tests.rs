@@ -255,7 +255,9 @@ fn genesys_fails_over_on_408_and_503_without_provisional_gen_85() {
 #[test]
 fn after_ringing_no_other_target_is_tried_gen_85_tdr_122() {
     for kind in [Kind::Teams, Kind::Genesys, Kind::Generic] {
-        assert_eq!(after_failure(kind, Failure::Status(503), true), Next::GiveUp(503));
+        // Not 503: that would have the caller's platform ring elsewhere (GEN-80, TDR-127).
+        assert_eq!(after_failure(kind, Failure::Status(503), true), Next::GiveUp(480));
+        assert_eq!(after_failure(kind, Failure::Status(486), true), Next::GiveUp(486));
         assert_eq!(after_failure(kind, Failure::Timeout, true), Next::GiveUp(480));
         assert_eq!(after_failure(kind, Failure::Unreachable, true), Next::GiveUp(480));
     }
