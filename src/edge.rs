@@ -302,9 +302,13 @@ impl Edge {
             Received::Cancel { cancel, invite } => self.handle_cancel(cancel, invite, &request, via.as_deref()),
             Received::New(id) => match crate::sip::tag(request.header(Name::To).unwrap_or("")) {
                 Some(tag) => match self.leg_of(tag, &request, peer) {
-                    Some((key, side)) => {
-                        self.with_call(key, |call, cx| call.handle_request(cx, side, id, request, via));
-                    }
+                    Some((key, side)) => match screen::passable(&request) {
+                        Ok(_) => self.with_call(key, |call, cx| call.handle_request(cx, side, id, request, via)),
+                        Err(refusal) => {
+                            let (status, reason) = (refusal.status(), refusal.to_string());
+                            self.refuse(id, &request, via.as_deref(), status, &reason, |_| {});
+                        }
+                    },
                     None => self.refuse(id, &request, via.as_deref(), 481, "No such call", |_| {}),
                 },
                 None => self.handle_initial(id, request, via, peer),

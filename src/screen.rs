@@ -217,26 +217,36 @@ fn checked(cx: &mut Context, room: Room, peer: &Peer, request: &Message) -> Resu
     }
 }
 
-/// What every request outside a dialog has to be: a scheme we dial, hops left, no unknown extension
+/// What every request outside a dialog has to be: [`passable`], and without an unknown extension
 /// required. Returns Max-Forwards as received; 70 when it is absent (§16.3 step 3).
 ///
 /// # Errors
 ///
 /// The [`Refusal`] of the first check that failed.
 pub fn acceptable(request: &Message) -> Result<u32, Refusal> {
+    let hops = passable(request)?;
+    let unknown = unknown_extensions(request);
+    if unknown.is_empty() { Ok(hops) } else { Err(Refusal::Extension(unknown)) }
+}
+
+/// What every request has to be, within a dialog and outside: a scheme we dial, hops left. Returns
+/// Max-Forwards as received; 70 when it is absent.
+///
+/// # Errors
+///
+/// The [`Refusal`] of the first check that failed.
+pub fn passable(request: &Message) -> Result<u32, Refusal> {
     let uri = Uri::parse(request.request_uri()).map_err(|_| Refusal::MalformedUri)?;
     match uri.scheme() {
         Scheme::Sip | Scheme::Tel => {}
         Scheme::Sips | Scheme::Other(_) => return Err(Refusal::Scheme),
     }
-    let hops = match request.header(Name::MaxForwards).map(decimal) {
-        None => 70,
-        Some(Ok(0)) => return Err(Refusal::TooManyHops),
-        Some(Ok(hops)) => hops.min(255),
-        Some(Err(_)) => return Err(Refusal::Malformed(Name::MaxForwards)),
-    };
-    let unknown = unknown_extensions(request);
-    if unknown.is_empty() { Ok(hops) } else { Err(Refusal::Extension(unknown)) }
+    match request.header(Name::MaxForwards).map(decimal) {
+        None => Ok(70),
+        Some(Ok(0)) => Err(Refusal::TooManyHops),
+        Some(Ok(hops)) => Ok(hops.min(255)),
+        Some(Err(_)) => Err(Refusal::Malformed(Name::MaxForwards)),
+    }
 }
 
 /// The trunk that a request outside a dialog is on.
