@@ -122,6 +122,7 @@ impl Call {
                 draft.put(Name::Reason, reason);
             }
         });
+        leg.bye_reason = reason;
         self.close(cx);
     }
 

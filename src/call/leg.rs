@@ -152,6 +152,8 @@ pub struct Leg {
     pub errands: SmallVec<[(ClientId, Errand); 2]>,
     /// A BYE that waits for the ACK of our 2xx (RFC 3261 §15), with its Reason.
     pub bye_after_ack: Option<Option<String>>,
+    /// Reason of our BYE, should that have to be sent again.
+    pub bye_reason: Option<String>,
     /// A BYE whose connection broke is due again, with how often it was sent.
     pub bye_again: Option<u8>,
     /// What the peer has to be told by a re-INVITE as soon as the leg is free.
@@ -179,6 +181,7 @@ impl Leg {
             owes_answer: None,
             errands: SmallVec::new(),
             bye_after_ack: None,
+            bye_reason: None,
             bye_again: None,
             realign: None,
             realigned: 0,

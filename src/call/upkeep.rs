@@ -161,7 +161,12 @@ impl Call {
         let key = self.key;
         let Some(leg) = self.leg(side) else { return };
         if let Some(tries) = leg.bye_again.take() {
-            leg.errand(cx, key, &Method::Bye, Errand::Bye(tries), |_| {});
+            let reason = leg.bye_reason.clone();
+            leg.errand(cx, key, &Method::Bye, Errand::Bye(tries), |draft| {
+                if let Some(reason) = &reason {
+                    draft.put(Name::Reason, reason);
+                }
+            });
         }
     }
 
