@@ -66,14 +66,6 @@ impl Descriptions {
         sent.is_some_and(|sent| sent.same_session(sdp))
     }
 
-    /// What was last sent, ready to be sent again as an offer to send and receive (a resume, or the
-    /// offer that an offerless re-INVITE asks for, GEN-45).
-    pub fn reoffer(&mut self) -> Option<Bytes> {
-        let sent = Sdp::parse(self.sent.clone()?).ok()?;
-        let active = sent.with_direction(Direction::SendRecv);
-        Some(self.send(&active))
-    }
-
     /// What was last sent, to be sent again. `None` before the first.
     pub fn again(&mut self) -> Option<Bytes> {
         let sent = self.sent.clone()?;

@@ -342,7 +342,6 @@ impl Call {
         self.record.answered_ms = Some(cx.now.unix_ms);
         self.record.status = 200;
         cx.set_timer(self.key, Timer::MaxCall, cx.snapshot.edge.max_call);
-        self.save(cx);
         if let Some(leg) = &self.callee {
             let after_ms = cx.now.unix_ms.saturating_sub(self.record.started_ms);
             cx.event(Some(self.id), EventKind::CallAnswered { to: leg.trunk.id, after_ms });
