@@ -357,10 +357,9 @@ impl Call {
                 let (_, errand) = leg.errands.remove(at);
                 return self.handle_errand_end(cx, side, errand, Ok(response));
             }
-            // A 2xx again, whose ACK was lost.
             let same = crate::sip::tag(response.header(Name::To).unwrap_or("")) == Some(&leg.dialog.remote_tag);
             if accepted && same && response.call_id() == &*leg.dialog.call_id {
-                return forks::acknowledge_again(cx, leg, response);
+                return self.handle_2xx_again(cx, side, response);
             }
         }
         if accepted {

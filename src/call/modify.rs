@@ -253,6 +253,27 @@ impl Call {
         }
     }
 
+    /// A 2xx to an INVITE of ours on `side` that nobody waits for: a repetition whose ACK was lost, or the late
+    /// answer to a re-INVITE that was given up with its connection (TDR-80). Without ACK its sender would end the
+    /// call after 64·T1; having agreed to what no longer counts, it is told what does.
+    pub(super) fn handle_2xx_again(&mut self, cx: &mut Context, side: Side, response: &Message) {
+        let answered = self.phase == Phase::Answered;
+        let Some(leg) = self.leg(side) else { return };
+        let cseq = response.cseq().number;
+        let last = leg.ack.as_ref().map(|(cseq, ..)| *cseq);
+        if last.is_none_or(|last| cseq <= last) {
+            return super::forks::acknowledge_again(cx, leg, response);
+        }
+        leg.acknowledge(cx, cseq, None);
+        if !answered || leg.state != LegState::Confirmed {
+            return;
+        }
+        leg.dialog.retarget(response);
+        leg.media.sent = None;
+        let last = self.leg(side.other()).and_then(|leg| leg.media.received.clone());
+        self.realign(cx, side, last);
+    }
+
     /// A re-INVITE or UPDATE of ours on `side` failed with `status`; 408 stands for silence.
     pub(super) fn offer_failed(&mut self, cx: &mut Context, side: Side, status: u16, min_se: Option<u32>) {
         let (key, ending) = (self.key, self.phase == Phase::Ending);

@@ -357,14 +357,11 @@ impl Call {
         };
         let (kind, rang) = (leg.trunk.kind, attempt.rang);
         leg.state = LegState::Ended;
-        if let Some(outgoing) = leg.outgoing.take_if(|_| failure == Failure::Timeout && response.is_none()) {
-            if outgoing.answered || self.phase != Phase::Proceeding {
-                // Its transaction ended as well: nothing can come any more.
-            } else {
-                self.keep_orphan(cx, outgoing);
-            }
-        } else {
-            leg.outgoing = None;
+        if let Some(outgoing) = leg.outgoing.take()
+            && response.is_none()
+            && cx.transactions.is_open(outgoing.id)
+        {
+            self.keep_orphan(cx, outgoing);
         }
         if self.phase != Phase::Proceeding {
             return self.close(cx);
@@ -385,7 +382,9 @@ impl Call {
         let Some(leg) = self.callee.take() else { return };
         // Nothing that its peer sends finds the call any more.
         cx.dialogs.remove(&leg.dialog.local_tag);
-        outgoing.cancel = Cancel::Wanted(None);
+        if outgoing.cancel == Cancel::No {
+            outgoing.cancel = Cancel::Wanted(None);
+        }
         self.orphans.push(Orphan { outgoing, leg });
     }
 

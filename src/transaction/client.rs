@@ -80,6 +80,8 @@ pub(super) struct Client {
     waiting: Option<usize>,
     /// Whether a CANCEL was sent.
     cancelled: bool,
+    /// Whether the user was told that the INVITE is lost; it may be answered all the same.
+    lost: bool,
     user: u64,
 }
 
@@ -123,6 +125,7 @@ impl Transactions {
             flow: None,
             waiting: None,
             cancelled: false,
+            lost: false,
             user,
         });
         self.by_branch.insert(hash, id);
@@ -198,6 +201,11 @@ impl Transactions {
         self.clients.get(id.0)?.flow
     }
 
+    /// Whether a response to a request of ours may still come.
+    pub fn is_open(&self, id: ClientId) -> bool {
+        self.clients.get(id.0).is_some()
+    }
+
     /// What the user gave to [`request`](Self::request).
     pub fn client_user(&self, id: ClientId) -> Option<u64> {
         self.clients.get(id.0).map(|client| client.user)
@@ -255,6 +263,18 @@ impl Transactions {
         client.flow = Some(flow);
         if client.machine.is_unanswered() {
             client.waiting = Some(self.flows.wait(flow, id));
+        }
+    }
+
+    /// The flow of a request without any response is lost: the user is told. The peer may have an INVITE all the
+    /// same and answer it over another connection (TDR-80), so its transaction waits on in silence until Timer B.
+    pub(super) fn request_lost(&mut self, id: u64) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        if !matches!(client.machine, Machine::Invite(_)) {
+            return self.request_failed(id);
+        }
+        if client.machine.is_unanswered() && !std::mem::replace(&mut client.lost, true) {
+            self.effects.push_back(Effect::Unreachable { id: ClientId(id), user: client.user });
         }
     }
 

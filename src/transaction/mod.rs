@@ -124,7 +124,8 @@ pub enum Effect {
         /// From [`Transactions::request`].
         user: u64,
     },
-    /// The request could not be sent, or its flow was lost before any response. The transaction is gone.
+    /// The request could not be sent, or its flow was lost before any response. The transaction is gone, but for
+    /// that of an INVITE whose flow was lost: it may be answered over another one, or [times out](Self::TimedOut).
     Unreachable {
         /// The transaction.
         id: ClientId,
@@ -234,12 +235,12 @@ impl Transactions {
         }
     }
 
-    /// A flow is gone. Ends only client transactions that wait for their first response on it; those that
+    /// A flow is gone. Fails only client transactions that wait for their first response on it; those that
     /// have had one go on, as the rest may come over another connection (TDR-80). A server transaction
     /// remembers it for its next response.
     pub fn flow_lost(&mut self, _now: Instant, flow: FlowId) {
         for id in self.flows.lose(flow) {
-            self.request_failed(id);
+            self.request_lost(id);
         }
     }
 
