@@ -347,8 +347,9 @@ impl Edge {
     /// The leg that `tag` names, if the request carries its other identifiers and comes from its trunk.
     fn leg_of(&self, tag: &str, request: &Message, peer: &Peer) -> Option<(CallKey, Side)> {
         let &(key, side) = self.cx.dialogs.get(tag)?;
-        let leg = self.calls.get(&key)?.leg_at(side)?;
-        (leg.dialog.matches(request) && peer.trunks.contains(&leg.trunk.id)).then_some((key, side))
+        let call = self.calls.get(&key)?;
+        let leg = call.leg_at(side)?;
+        (call.knows(side, request) && peer.trunks.contains(&leg.trunk.id)).then_some((key, side))
     }
 
     fn handle_initial(&mut self, id: ServerId, request: Message, via: Option<String>, peer: &Arc<Peer>) {

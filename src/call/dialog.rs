@@ -102,13 +102,7 @@ impl Dialog {
 
     /// Notes the sequence number of a request other than ACK and CANCEL (§12.2.2).
     pub fn sequence(&mut self, number: u32) -> Sequence {
-        match self.remote_cseq {
-            Some(last) if number <= last => Sequence::Old,
-            _ => {
-                self.remote_cseq = Some(number);
-                Sequence::New
-            }
-        }
+        sequence(&mut self.remote_cseq, number)
     }
 
     /// The next sequence number of ours; 2³¹ is never reached (§8.1.1.5).
@@ -146,6 +140,17 @@ impl Dialog {
         draft.put(Name::From, &self.local).put(Name::To, &self.remote).put(Name::CallId, &self.call_id);
         draft.put_parts(Name::CSeq, &[itoa::Buffer::new().format(cseq), " ", method.as_str()]);
         draft
+    }
+}
+
+/// Notes a sequence number of the peer's after `last` (§12.2.2).
+pub fn sequence(last: &mut Option<u32>, number: u32) -> Sequence {
+    match *last {
+        Some(last) if number <= last => Sequence::Old,
+        _ => {
+            *last = Some(number);
+            Sequence::New
+        }
     }
 }
 

@@ -286,6 +286,28 @@ impl Call {
         }
     }
 
+    /// Whether `request` is within the dialog of `side`, or in an early one of its forks (§12.1.2, TDR-73).
+    pub fn knows(&self, side: Side, request: &Message) -> bool {
+        self.leg_at(side).is_some_and(|leg| leg.dialog.matches(request))
+            || self.attempt.as_ref().is_some_and(|attempt| {
+                let tag = crate::sip::tag(request.header(Name::From).unwrap_or(""));
+                self.is_ringing(side, request) && attempt.forks.iter().any(|fork| tag == Some(&*fork.tag))
+            })
+    }
+
+    /// The early dialog of a fork that `request` is in; `None` once one of them is the leg's dialog.
+    fn early_fork(&mut self, side: Side, request: &Message) -> Option<&mut set_up::EarlyFork> {
+        let tag = crate::sip::tag(request.header(Name::From).unwrap_or(""))?;
+        let ringing = self.is_ringing(side, request);
+        let forks = &mut self.attempt.as_mut().filter(|_| ringing)?.forks;
+        forks.iter_mut().find(|fork| &*fork.tag == tag)
+    }
+
+    fn is_ringing(&self, side: Side, request: &Message) -> bool {
+        let fits = |leg: &Leg| leg.state == LegState::Early && request.call_id() == &*leg.dialog.call_id;
+        side == Side::Callee && self.leg_at(side).is_some_and(fits)
+    }
+
     /// A request of `side` within its dialog, other than ACK and CANCEL. `via` is the top Via where it
     /// has to be completed (RFC 3581).
     pub fn handle_request(
@@ -298,11 +320,13 @@ impl Call {
     ) {
         cx.transactions.set_server_user(id, self.key.0);
         let method = request.method().clone();
+        let number = request.cseq().number;
+        let early = self.early_fork(side, &request).map(|fork| dialog::sequence(&mut fork.cseq, number));
         let Some(leg) = self.leg(side) else {
             return;
         };
         let incoming = leg::Incoming { id, request, via, offer: None, timer: None };
-        if leg.dialog.sequence(incoming.request.cseq().number) == dialog::Sequence::Old {
+        if early.unwrap_or_else(|| leg.dialog.sequence(number)) == dialog::Sequence::Old {
             // A reordered request of the dialog (RFC 3261 §12.2.2).
             return leg.refuse(cx, &incoming, 500, "CSeq out of order", |_| {});
         }
@@ -317,6 +341,11 @@ impl Call {
         }
         match method {
             Method::Invite | Method::Update => self.handle_offer(cx, side, incoming),
+            // Not what a called side may send (§15), and one fork's word only: the INVITE's final response counts.
+            Method::Bye if early.is_some() => {
+                let draft = leg.response(cx, &incoming.request, incoming.via.as_deref(), 200, "OK");
+                cx.transactions.respond(cx.now.monotonic, incoming.id, 200, draft.finish());
+            }
             Method::Bye => self.handle_bye(cx, side, incoming),
             Method::Prack => self.handle_prack(cx, side, incoming),
             Method::Info => self.handle_info(cx, side, incoming),

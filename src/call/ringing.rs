@@ -7,7 +7,7 @@
 use super::context::{Context, Timer};
 use super::description::answer_for;
 use super::leg::{Cancel, Incoming, Leg, send_cancel};
-use super::set_up::{Attempt, MAX_FORKS, crossing, phrase};
+use super::set_up::{Attempt, crossing, phrase};
 use super::{Call, CallKey, Phase, Side, Then};
 use crate::sip::{Message, Method, Name, RAck, decimal, has_option, sdp_part};
 use crate::trunk::EarlyMedia;
@@ -43,6 +43,7 @@ impl Call {
         attempt.rang = true;
         let fork = ByteString::from(crate::sip::tag(response.header(Name::To).unwrap_or("")).unwrap_or(""));
         let offered = outgoing.offered;
+        attempt.fork(&fork);
         acknowledge_reliable(cx, leg, attempt, response, &fork);
         let sdp = sdp_part(response.header(Name::ContentType).unwrap_or(""), &response.body());
         if let Some(sdp) = &sdp {
@@ -196,11 +197,11 @@ fn acknowledge_reliable(cx: &mut Context, leg: &mut Leg, attempt: &mut Attempt, 
     let Some(rseq) = response.header(Name::RSeq).and_then(|value| decimal(value).ok()) else {
         return;
     };
-    let known = attempt.pracked.iter().any(|(tag, last)| tag == fork && *last >= rseq);
-    if !has_option(response, Name::Require, "100rel") || known || attempt.pracked.len() >= MAX_FORKS {
+    let Some(fork) = attempt.fork(fork).filter(|known| known.rseq < rseq) else { return };
+    if !has_option(response, Name::Require, "100rel") {
         return;
     }
-    attempt.pracked.push((fork.clone(), rseq));
+    fork.rseq = rseq;
     let cseq = leg.dialog.next_cseq();
     let mut early = Leg::new(Side::Callee, leg.trunk.clone(), leg.dialog.clone(), leg.contact.clone(), 0);
     early.dialog.learn(response);

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The most forks of one INVITE that are told apart; more than any hub makes.
-pub(super) const MAX_FORKS: usize = 16;
+const MAX_FORKS: usize = 16;
 
 /// How long a call may ring where no trunk says: below Genesys' 120 s (GEN-82).
 const LONGEST_RING: Duration = Duration::from_secs(110);
@@ -69,10 +69,36 @@ pub(super) struct Attempt {
     min_se: Option<u32>,
     /// Whether a provisional response other than 100 came from the current target.
     pub(super) rang: bool,
-    /// Forks and RSeqs that have their PRACK.
-    pub(super) pracked: SmallVec<[(ByteString, u32); 2]>,
+    /// The early dialogs of the current target.
+    pub(super) forks: SmallVec<[EarlyFork; 2]>,
     /// Description of the early fork, in case its 2xx does not repeat it.
     pub(super) early: Option<(ByteString, Bytes)>,
+}
+
+/// One early dialog of the target: a branch of the called side that rings (TDR-73).
+#[derive(Debug)]
+pub(super) struct EarlyFork {
+    /// Its tag.
+    pub(super) tag: ByteString,
+    /// The RSeq of its last provisional response that has its PRACK; 0 before the first.
+    pub(super) rseq: u32,
+    /// The CSeq of its last request.
+    pub(super) cseq: Option<u32>,
+}
+
+impl Attempt {
+    /// The early dialog with this tag, noted when it is new; `None` beyond what any hub makes.
+    pub(super) fn fork(&mut self, tag: &ByteString) -> Option<&mut EarlyFork> {
+        let at = match self.forks.iter().position(|fork| fork.tag == *tag) {
+            Some(at) => at,
+            None if self.forks.len() >= MAX_FORKS => return None,
+            None => {
+                self.forks.push(EarlyFork { tag: tag.clone(), rseq: 0, cseq: None });
+                self.forks.len() - 1
+            }
+        };
+        self.forks.get_mut(at)
+    }
 }
 
 impl Call {
@@ -116,7 +142,7 @@ impl Call {
             target: None,
             min_se: None,
             rang: false,
-            pracked: SmallVec::new(),
+            forks: SmallVec::new(),
             early: None,
         };
         let mut call = Self {
@@ -184,7 +210,7 @@ impl Call {
         attempt.target = Some(target);
         attempt.rang = false;
         attempt.early = None;
-        attempt.pracked.clear();
+        attempt.forks.clear();
         if let Some(incoming) = &self.caller.incoming {
             attempt.crossing = crossing(&self.caller, &trunk, &incoming.request);
         }
