@@ -33,6 +33,10 @@ pub enum Refusal {
     /// Max-Forwards is used up (§16.3 step 3).
     #[error("Too Many Hops")]
     TooManyHops,
+    /// Nothing could be sent within the dialog: the first Record-Route, or the Contact without one, is no place that
+    /// the trunk lets us dial (design: "Where we dial").
+    #[error("{} may not be dialled", .0.as_str())]
+    Forbidden(Name),
     /// The request carries a Call-ID of ours: it has come round (§16.3 step 4, GEN-79).
     #[error("Loop Detected")]
     Loop,
@@ -70,6 +74,7 @@ impl Refusal {
     pub fn status(&self) -> u16 {
         match self {
             Self::MalformedUri | Self::Malformed(_) => 400,
+            Self::Forbidden(_) => 403,
             Self::MediaType => 415,
             Self::Scheme => 416,
             Self::Extension(_) => 420,
@@ -94,6 +99,7 @@ impl Refusal {
             Self::Scheme
             | Self::MalformedUri
             | Self::Malformed(_)
+            | Self::Forbidden(_)
             | Self::TooManyHops
             | Self::Loop
             | Self::Description
@@ -191,6 +197,14 @@ fn checked(cx: &mut Context, room: Room, peer: &Peer, request: &Message) -> Resu
     }
     let offer = offer(request)?;
     let trunk = trunk_of(&cx.snapshot, peer, request)?;
+    let way_back = request.values(Name::RecordRoute).next().map(|route| (Name::RecordRoute, route));
+    let way_back = way_back.or(request.values(Name::Contact).next().map(|contact| (Name::Contact, contact)));
+    if let Some((name, value)) = way_back
+        && let Some(uri) = NameAddr::parse(value).ok().and_then(|way| way.uri().ok())
+        && routing::hop_for_uri(&cx.snapshot, &trunk, &uri).is_err()
+    {
+        return Err(Refusal::Forbidden(name));
+    }
     if cx.draining {
         return Err(Refusal::Draining);
     }

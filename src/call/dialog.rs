@@ -94,6 +94,12 @@ impl Dialog {
         }
     }
 
+    /// Where the next request would go if the Contact of `message` were the remote target (§12.2.1.1); the URI itself
+    /// is not judged.
+    pub fn next_hop_after<'a>(&'a self, message: &'a Message) -> &'a str {
+        if self.route_set.is_empty() { contact_uri(message).unwrap_or(&self.remote_target) } else { self.next_hop() }
+    }
+
     /// Whether the request carries this dialog's identifiers (§12.2.2; TDR-22: never the connection).
     pub fn matches(&self, request: &Message) -> bool {
         let remote = crate::sip::tag(request.header(Name::From).unwrap_or("")).unwrap_or("");

@@ -13,7 +13,7 @@ use super::{CallKey, Side};
 use crate::event::{DropReason, EventKind};
 use crate::flow::Hop;
 use crate::normalize;
-use crate::routing;
+use crate::routing::{self, Forbidden};
 use crate::sip::{Draft, Field, Message, Method, Name, Uri};
 use crate::transaction::{ClientId, ServerId};
 use crate::trunk::{Kind, Trunk};
@@ -216,6 +216,23 @@ impl Leg {
             cx.event(None, EventKind::Dropped { reason: DropReason::ForbiddenDestination });
         }
         hop
+    }
+
+    /// Takes the Contact of a target refresh (RFC 3261 §12.2). Returns whether the target changed. One that the trunk
+    /// does not let us dial is not taken, since nothing could be sent after it; that is reported.
+    ///
+    /// # Errors
+    ///
+    /// Why it may not be dialled.
+    pub fn retarget(&mut self, cx: &mut Context, message: &Message) -> Result<bool, Forbidden> {
+        let hop = Uri::parse(self.dialog.next_hop_after(message)).map_err(|_| Forbidden::Scheme);
+        match hop.and_then(|uri| routing::hop_for_uri(&cx.snapshot, &self.trunk, &uri)) {
+            Ok(_) => Ok(self.dialog.retarget(message)),
+            Err(forbidden) => {
+                cx.event(None, EventKind::Dropped { reason: DropReason::ForbiddenDestination });
+                Err(forbidden)
+            }
+        }
     }
 
     /// The beginning of a request of ours, and its branch.

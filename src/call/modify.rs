@@ -87,7 +87,9 @@ impl Call {
                 });
             }
         }
-        let moved = leg.dialog.retarget(&incoming.request);
+        let Ok(moved) = leg.retarget(cx, &incoming.request) else {
+            return refuse(self, cx, &incoming, 403, "Contact may not be dialled", false);
+        };
         if plain {
             leg.accept(cx, key, incoming, None, false, &[]);
         } else if let Some(offer) = incoming.offer.clone() {
@@ -205,7 +207,8 @@ impl Call {
         let (invite, cseq) = (*response.method() == Method::Invite, outgoing.cseq);
         let (purpose, cancelled) = (outgoing.purpose, outgoing.cancel != Cancel::No);
         leg.outgoing = None;
-        let moved = leg.dialog.retarget(response);
+        // A Contact that may not be dialled moves nothing: the place of before still counts.
+        let moved = leg.retarget(cx, response).unwrap_or(false);
         if invite {
             leg.acknowledge(cx, cseq, None);
         }
@@ -264,11 +267,15 @@ impl Call {
         if last.is_none_or(|last| cseq <= last) {
             return super::forks::acknowledge_again(cx, leg, response);
         }
+        let moved = leg.retarget(cx, response).unwrap_or(false);
         leg.acknowledge(cx, cseq, None);
         if !answered || leg.state != LegState::Confirmed {
             return;
         }
-        leg.dialog.retarget(response);
+        if moved {
+            self.save(cx);
+        }
+        let Some(leg) = self.leg(side) else { return };
         leg.media.sent = None;
         let last = self.leg(side.other()).and_then(|leg| leg.media.received.clone());
         self.realign(cx, side, last);
