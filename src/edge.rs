@@ -1,32 +1,29 @@
 //! The whole element as one state machine: inputs to transactions, dialogs and calls, and their
 //! effects out (design: "The core's contract").
 //!
-//! [`Edge`] composes and decides nothing of its own but who a message is for:
-//!
-//! - a response belongs to a client transaction, and through it to a call or to [`Health`];
-//! - a request with our To tag belongs to the leg of that tag (TDR-22: never to a connection);
-//! - a request without one is new: an INVITE may become a call ([`screen`]), OPTIONS is
-//!   answered, everything else is refused.
+//! [`Edge`] composes and decides nothing of its own but who a message is for: a response belongs to a
+//! client transaction, and through it to a call or to [`Health`]; `request` says whose a request is,
+//! `owner` which worker's, `answer` what the element answers by itself.
 //!
 //! Every method is total and panics on no input.
 
 mod answer;
 mod owner;
+mod request;
 
 pub use owner::Owner;
 
 use crate::call::forks::Forks;
-use crate::call::{Admission, Call, CallKey, CallSummary, Context, Side, Timer};
+use crate::call::{Admission, Call, CallKey, CallSummary, Context, Timer};
 use crate::event::{DropReason, EventKind, ObservedMessage};
-use crate::flow::{FlowId, Now, Peer};
+use crate::flow::{FlowId, Now};
 use crate::health::Health;
 use crate::identifier::Minter;
 use crate::io::{Answer, Input, Output};
 use crate::routing::Failure;
-use crate::screen;
-use crate::sip::{Draft, Message, Method, Name, Via};
+use crate::sip::{Message, Method};
 use crate::snapshot::Snapshot;
-use crate::transaction::{Effect, Received, ServerId, Transactions};
+use crate::transaction::{Effect, Transactions};
 use bytes::Bytes;
 use hashbrown::HashMap;
 use std::sync::Arc;
@@ -290,100 +287,6 @@ impl Edge {
             }
             None => self.cx.event(None, EventKind::Dropped { reason: DropReason::StrayResponse }),
         }
-    }
-
-    fn handle_request(&mut self, request: Message, flow: FlowId, peer: &Arc<Peer>) {
-        let now = self.cx.now.monotonic;
-        let via = request.header(Name::Via).and_then(|value| Via::received_from(value, peer.source));
-        match self.cx.transactions.receive_request(now, &request, flow, peer.transport) {
-            Received::Absorbed | Received::AckAbsorbed => {}
-            Received::Ack => self.handle_ack(&request, peer),
-            Received::Merged(id) => self.refuse(id, &request, via.as_deref(), 482, "Loop Detected", |_| {}),
-            Received::Cancel { cancel, invite } => self.handle_cancel(cancel, invite, &request, via.as_deref()),
-            Received::New(id) => match crate::sip::tag(request.header(Name::To).unwrap_or("")) {
-                Some(tag) => match self.leg_of(tag, &request, peer) {
-                    Some((key, side)) => match screen::passable(&request) {
-                        Ok(_) => self.with_call(key, |call, cx| call.handle_request(cx, side, id, request, via)),
-                        Err(refusal) => {
-                            let (status, reason) = (refusal.status(), refusal.to_string());
-                            self.refuse(id, &request, via.as_deref(), status, &reason, |_| {});
-                        }
-                    },
-                    None => self.refuse(id, &request, via.as_deref(), 481, "No such call", |_| {}),
-                },
-                None => self.handle_initial(id, request, via, peer),
-            },
-        }
-    }
-
-    /// CANCEL is answered at once, under the To tag that the INVITE's responses have (§9.2).
-    fn handle_cancel(&mut self, cancel: ServerId, invite: Option<ServerId>, request: &Message, via: Option<&str>) {
-        let Some(invite) = invite else {
-            return self.refuse(cancel, request, via, 481, "No such transaction", |_| {});
-        };
-        let key = CallKey(self.cx.transactions.server_user(invite).unwrap_or(CallKey::NONE.0));
-        let tag = match self.calls.get(&key) {
-            Some(call) => call.caller.dialog.local_tag.to_string(),
-            None => {
-                let slot = self.cx.minter.slot();
-                self.cx.minter.tag(slot)
-            }
-        };
-        let mut draft = Draft::response(request, 200, "OK", &tag, via);
-        draft.put(Name::Server, &self.cx.snapshot.edge.product);
-        self.cx.transactions.respond(self.cx.now.monotonic, cancel, 200, draft.finish());
-        let reason = request.header(Name::Reason).map(str::to_owned);
-        self.with_call(key, |call, cx| call.handle_cancel(cx, invite, reason));
-    }
-
-    fn handle_ack(&mut self, ack: &Message, peer: &Peer) {
-        let tag = crate::sip::tag(ack.header(Name::To).unwrap_or(""));
-        match tag.and_then(|tag| self.leg_of(tag, ack, peer)) {
-            Some((key, side)) => self.with_call(key, |call, cx| call.handle_ack(cx, side, ack)),
-            None => self.cx.event(None, EventKind::Dropped { reason: DropReason::StrayAck }),
-        }
-    }
-
-    /// The leg that `tag` names, if the request carries its other identifiers and comes from its trunk.
-    fn leg_of(&self, tag: &str, request: &Message, peer: &Peer) -> Option<(CallKey, Side)> {
-        let &(key, side) = self.cx.dialogs.get(tag)?;
-        let call = self.calls.get(&key)?;
-        let leg = call.leg_at(side)?;
-        (call.knows(side, request) && peer.trunks.contains(&leg.trunk.id)).then_some((key, side))
-    }
-
-    fn handle_initial(&mut self, id: ServerId, request: Message, via: Option<String>, peer: &Arc<Peer>) {
-        match request.method() {
-            Method::Invite => {
-                self.last_key += 1;
-                let key = CallKey(self.last_key);
-                let room = self.room();
-                match screen::initial_invite(&mut self.cx, room, key, id, request, via, peer) {
-                    Ok(new) => {
-                        let call = Call::open(&mut self.cx, new);
-                        self.calls.insert(key, call);
-                        self.touched.push(key);
-                    }
-                    Err(refused) => {
-                        let screen::Refused { request, via, refusal } = *refused;
-                        let trunk = peer.trunks.first().copied();
-                        let (status, reason) = (refusal.status(), refusal.to_string());
-                        self.cx.event(None, EventKind::Refused { trunk, status, reason: reason.clone() });
-                        self.refuse(id, &request, via.as_deref(), status, &reason, |draft| refusal.explain(draft));
-                    }
-                }
-            }
-            Method::Options => self.answer_options(id, &request, via.as_deref(), peer),
-            Method::Other(_) => self.refuse(id, &request, via.as_deref(), 501, "Not Implemented", |_| {}),
-            Method::Bye | Method::Update | Method::Prack | Method::Info => {
-                self.refuse(id, &request, via.as_deref(), 481, "No such call", |_| {});
-            }
-            _ => self.refuse(id, &request, via.as_deref(), 405, "Method Not Allowed", |_| {}),
-        }
-    }
-
-    fn room(&self) -> screen::Room {
-        screen::Room { free: self.cx.snapshot.edge.max_calls.saturating_sub(self.calls.len()), node: self.node }
     }
 
     fn observe(&mut self, flow: Option<FlowId>, trunk: Option<crate::flow::TrunkId>, received: bool, octets: Bytes) {
