@@ -72,6 +72,7 @@ impl World {
                 max_calls: 100_000,
                 t1: Duration::from_millis(500),
                 observe: false,
+                max_transactions: tandem::transaction::MAX_TRANSACTIONS,
                 ask_media: false,
             },
             trunks: vec![Arc::new(genesys), Arc::new(teams)],

@@ -11,6 +11,7 @@ mod answer;
 mod owner;
 mod request;
 
+pub use answer::overload;
 pub use owner::Owner;
 
 use crate::call::forks::Forks;
@@ -25,6 +26,7 @@ use crate::sip::{Message, Method};
 use crate::snapshot::Snapshot;
 use crate::transaction::{Effect, Transactions};
 use bytes::Bytes;
+use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -76,6 +78,8 @@ pub struct Edge {
     touched: Vec<CallKey>,
     last_key: u64,
     health: Option<Health>,
+    /// Makes the To tags of answers without a transaction.
+    tags: FixedState,
 }
 
 impl Edge {
@@ -83,7 +87,9 @@ impl Edge {
     pub fn new(start: EdgeStart, snapshot: Arc<Snapshot>, now: Now) -> Self {
         let EdgeStart { node, worker, epoch, seed, slots, speaks, admission } = start;
         let mut minter = Minter::new(node, epoch, slots, seed);
-        let transactions = Transactions::new(snapshot.edge.t1, minter.session_id());
+        let mut transactions = Transactions::new(snapshot.edge.t1, minter.session_id());
+        transactions.set_bound(snapshot.edge.max_transactions);
+        let tags = FixedState::with_seed(minter.session_id());
         let cx = Context::new(now, snapshot, transactions, minter, admission);
         let mut health = speaks.then(Health::default);
         if let Some(health) = &mut health {
@@ -98,6 +104,7 @@ impl Edge {
             touched: Vec::new(),
             last_key: 0,
             health,
+            tags,
         }
     }
 
@@ -122,6 +129,7 @@ impl Edge {
             Input::Snapshot(snapshot) => {
                 let own = (0..=u8::MAX).filter(|&slot| snapshot.slots[usize::from(slot)] == self.worker).collect();
                 self.cx.minter.set_slots(own);
+                self.cx.transactions.set_bound(snapshot.edge.max_transactions);
                 self.cx.snapshot = snapshot;
                 if let Some(health) = &mut self.health {
                     health.follow(&self.cx);

@@ -49,6 +49,9 @@ pub struct EdgeSettings {
     pub country_code: Arc<str>,
     /// The most calls this worker may hold; above it new INVITEs get 503.
     pub max_calls: usize,
+    /// The most client and the most server transactions this worker may hold
+    /// ([`MAX_TRANSACTIONS`](crate::transaction::MAX_TRANSACTIONS)); above it new INVITEs get 503.
+    pub max_transactions: usize,
     /// Base of the timers of RFC 3261 §17; 500 ms.
     pub t1: Duration,
     /// Whether to emit [`EventKind::Message`](crate::event::EventKind::Message).

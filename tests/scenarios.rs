@@ -215,6 +215,9 @@ fn set(world: &mut World, key: &str, value: &str) -> Outcome {
     match (key.split_once('.'), key) {
         (None, "ask_media") => world.configure(|snapshot| snapshot.edge.ask_media = true),
         (None, "max_calls") => world.configure(|snapshot| snapshot.edge.max_calls = value.parse().unwrap_or(0)),
+        (None, "max_transactions") => {
+            world.configure(|snapshot| snapshot.edge.max_transactions = value.parse().unwrap_or(0));
+        }
         (None, "max_call") => world.configure(|snapshot| snapshot.edge.max_call = seconds().unwrap_or_default()),
         (Some((name, key)), _) if let Some(at) = index(world, name) => world.configure(|snapshot| {
             let trunk: &mut Trunk = std::sync::Arc::make_mut(&mut snapshot.trunks[at]);

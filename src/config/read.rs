@@ -140,6 +140,7 @@ fn read_edge(edge: &Section<'_>, root: &Section<'_>) -> EdgeSettings {
         max_calls: usize::try_from(max_calls).unwrap_or(usize::MAX),
         t1: edge.duration("t1", defaults::T1_BOUNDS).unwrap_or(defaults::T1),
         observe: false,
+        max_transactions: crate::transaction::MAX_TRANSACTIONS,
         ask_media: false,
     }
 }

@@ -13,6 +13,7 @@ use crate::sip::{Draft, Malformed, Message, Method, Name, Uri, Via};
 use crate::transaction::ServerId;
 use crate::trunk::Trunk;
 use bytes::Bytes;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 impl Edge {
@@ -79,6 +80,18 @@ impl Edge {
         self.cx.transactions.respond(self.cx.now.monotonic, id, status, draft.finish());
     }
 
+    /// No room for the request's transaction: 503 to an INVITE, which may be tried elsewhere (§21.5.4); what else
+    /// there is comes again, or its sender gives up.
+    pub(super) fn turn_away(&mut self, request: &Message, via: Option<&str>, flow: FlowId, peer: &Peer) {
+        if *request.method() != Method::Invite {
+            return self.cx.event(None, EventKind::Dropped { reason: DropReason::Overload });
+        }
+        let (trunk, reason) = (peer.trunks.first().copied(), "Too many transactions".to_owned());
+        self.cx.event(None, EventKind::Refused { trunk, status: 503, reason });
+        let octets = overload(request, via, &self.tags);
+        self.cx.output(Output::Send { token: crate::io::UNTRACKED, to: Destination::Flow(flow), octets });
+    }
+
     /// 400, 505 or 513 whose reason names the fault; nothing for responses and ACKs (§8.1.3.5, §17).
     pub(super) fn handle_malformed(
         &mut self,
@@ -104,5 +117,30 @@ impl Edge {
     }
 }
 
+/// 503 to a request that there is no room for. Its To tag is the same each time, as for a stateless
+/// UAS (RFC 3261 §8.2.7); `tags` makes it, and has to be unknown to peers.
+pub fn overload(request: &Message, via: Option<&str>, tags: &impl BuildHasher) -> Bytes {
+    let tag = tags.hash_one((request.call_id(), request.cseq().number, request.values(Name::Via).next()));
+    let mut draft = Draft::response(request, 503, "Service Unavailable", &format!("{tag:016x}"), via);
+    draft.put_number(Name::RetryAfter, 2);
+    draft.finish()
+}
+
 /// What we take; REFER is not among it until transfers are done here (TDR-56).
 const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, PRACK, UPDATE, NOTIFY";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overload_is_told_with_the_same_tag_each_time() {
+        let text = "BYE sip:a@example.com SIP/2.0\r\nVia: SIP/2.0/TLS b.example.com;branch=z9hG4bKa\r\n\
+                    From: <sip:a@example.com>;tag=1\r\nTo: <sip:b@example.com>\r\nCall-ID: x\r\nCSeq: 1 BYE\r\n\r\n";
+        let request = Message::parse(Bytes::from_static(text.as_bytes())).unwrap();
+        let tags = foldhash::fast::RandomState::default();
+        let response = Message::parse(overload(&request, None, &tags)).unwrap();
+        assert_eq!((response.status(), response.header(Name::RetryAfter)), (Some(503), Some("2")));
+        assert_eq!(response.octets(), overload(&request, None, &tags));
+    }
+}

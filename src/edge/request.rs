@@ -19,6 +19,7 @@ impl Edge {
         let via = request.header(Name::Via).and_then(|value| Via::received_from(value, peer.source));
         match self.cx.transactions.receive_request(now, &request, flow, peer.transport) {
             Received::Absorbed | Received::AckAbsorbed => {}
+            Received::Overload => self.turn_away(&request, via.as_deref(), flow, peer),
             Received::Ack => self.handle_ack(&request, peer),
             Received::Merged(id) => self.refuse(id, &request, via.as_deref(), 482, "Loop Detected", |_| {}),
             Received::Cancel { cancel, invite } => self.handle_cancel(cancel, invite, &request, via.as_deref()),
@@ -105,6 +106,10 @@ impl Edge {
     }
 
     fn room(&self) -> screen::Room {
-        screen::Room { free: self.cx.snapshot.edge.max_calls.saturating_sub(self.calls.len()), node: self.node }
+        let free = match self.cx.transactions.has_room() {
+            true => self.cx.snapshot.edge.max_calls.saturating_sub(self.calls.len()),
+            false => 0,
+        };
+        screen::Room { free, node: self.node }
     }
 }

@@ -55,6 +55,7 @@ fn snapshot() -> Snapshot {
             max_calls: 100,
             t1: Duration::from_millis(500),
             observe: false,
+            max_transactions: 1000,
             ask_media: false,
         },
         trunks: vec![Arc::new(teams(0, "sbc1.example.com")), Arc::new(genesys(1, "sbc1.example.com"))],

@@ -129,6 +129,10 @@ impl Transactions {
             user,
         });
         self.by_branch.insert(hash, id);
+        if self.clients.len() > self.bound {
+            self.request_failed(id);
+            return ClientId(id);
+        }
         if let Destination::Flow(flow) = to {
             self.request_sent(id, flow);
         }

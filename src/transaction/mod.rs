@@ -37,7 +37,9 @@ use matching::{Index, Table};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-pub use server::MAX_SERVERS;
+/// The most client and the most server transactions of one worker. A call needs two of each, most of them for the
+/// 64·T1 after it was answered: this is enough for some 4000 calls a second and stays below a gigabyte.
+pub const MAX_TRANSACTIONS: usize = 1 << 18;
 
 /// Names a client transaction; harmless once that is gone.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -67,6 +69,9 @@ pub enum Received {
     },
     /// A request that came before on another way (RFC 3261 §8.2.2.2): to be answered 482.
     Merged(ServerId),
+    /// There is no room for its transaction: an INVITE that would begin a call finds an eighth less than the bound,
+    /// so that what calls need goes on. It is answered without one (§8.2.7), or dropped as if it had been lost.
+    Overload,
 }
 
 /// A response with the transaction it belongs to.
@@ -124,8 +129,8 @@ pub enum Effect {
         /// From [`Transactions::request`].
         user: u64,
     },
-    /// The request could not be sent, or its flow was lost before any response. The transaction is gone, but for
-    /// that of an INVITE whose flow was lost: it may be answered over another one, or [times out](Self::TimedOut).
+    /// The request could not be sent, its flow was lost before any response, or there was no room for its transaction
+    /// ([`MAX_TRANSACTIONS`]). The transaction is gone, but for that of an INVITE whose flow was lost: it may be answered over another one, or [times out](Self::TimedOut).
     Unreachable {
         /// The transaction.
         id: ClientId,
@@ -180,9 +185,8 @@ pub struct Transactions {
     flows: flows::Flows,
     timers: Timers<Owner>,
     effects: VecDeque<Effect>,
-    /// [`MAX_SERVERS`], less in a test of it.
-    max_servers: usize,
-    dropped: u64,
+    /// [`MAX_TRANSACTIONS`], less in a test of it.
+    bound: usize,
 }
 
 impl Transactions {
@@ -201,8 +205,7 @@ impl Transactions {
             flows: flows::Flows::new(),
             timers: Timers::new(),
             effects: VecDeque::new(),
-            max_servers: MAX_SERVERS,
-            dropped: 0,
+            bound: MAX_TRANSACTIONS,
         }
     }
 
@@ -269,9 +272,19 @@ impl Transactions {
         (self.clients.len(), self.servers.len())
     }
 
-    /// How many requests were dropped because [`MAX_SERVERS`] was reached.
-    pub fn dropped(&self) -> u64 {
-        self.dropped
+    /// The most client transactions, and the most server transactions, from now on.
+    pub fn set_bound(&mut self, bound: usize) {
+        self.bound = bound;
+    }
+
+    /// Whether a new call would find room for its transactions.
+    pub fn has_room(&self) -> bool {
+        self.clients.len() < self.room_for_calls()
+    }
+
+    /// An eighth is kept for what existing calls need: an INVITE beyond it is refused, a BYE is not.
+    fn room_for_calls(&self) -> usize {
+        self.bound - self.bound / 8
     }
 
     fn schedule(&mut self, owner: Owner, at: Option<Instant>) {

@@ -11,11 +11,6 @@ use crate::sip::{Message, Method};
 use bytes::Bytes;
 use std::time::Instant;
 
-/// The most server transactions of one worker. A call needs two, most of them for the 64·T1 after it was
-/// answered: this is enough for some 4000 calls a second and stays below half a gigabyte. Beyond it a
-/// request is dropped as if it had been lost.
-pub const MAX_SERVERS: usize = 1 << 18;
-
 #[derive(Debug)]
 enum Machine {
     Invite(InviteServer),
@@ -96,11 +91,11 @@ impl Transactions {
             self.receive_repeat(id, flow);
             return Received::Absorbed;
         }
-        if self.servers.len() >= self.max_servers {
-            self.dropped += 1;
-            return Received::Absorbed;
-        }
         let origin = merge_key(request);
+        let begins = method == Method::Invite && origin.is_some();
+        if self.servers.len() >= if begins { self.room_for_calls() } else { self.bound } {
+            return Received::Overload;
+        }
         let origin_hash = origin.as_ref().map(|origin| super::matching::hash(&self.hasher, origin));
         let merged = origin.as_ref().zip(origin_hash).is_some_and(|(origin, hash)| {
             let fits = |id| self.servers.get(id).is_some_and(|server| server.keys[server.split..] == **origin);

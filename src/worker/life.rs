@@ -2,12 +2,12 @@
 
 use super::dealt::Dealt;
 use super::{Desk, Exchange, Mail, Order, Phase, Saved, Share, UDP_WORKER, WorkerStart};
-use crate::edge::{Edge, EdgeStart, Owner};
+use crate::edge::{Edge, EdgeStart, Owner, overload};
 use crate::event::{DropReason, Event, EventKind};
 use crate::flow::{FlowId, Now, Peer, Transport};
 use crate::io::{Answer, Destination, Input, Output, Token, UNTRACKED};
 use crate::journal::unix_ms;
-use crate::sip::{Draft, Message, Method, Name};
+use crate::sip::{Message, Method};
 use crate::transport::{Arrival, Endpoint};
 use bytes::Bytes;
 use rand::rngs::StdRng;
@@ -261,7 +261,7 @@ impl<'s> Worker<'s> {
         metrics.handover_refused.inc();
         let (Mail::Message { message, .. } | Mail::Cancel { message, .. }) = *refused else { return };
         if message.is_request() && *message.method() != Method::Ack {
-            let octets = overload(&message, &self.tags);
+            let octets = overload(&message, None, &self.tags);
             self.send(UNTRACKED, Destination::Flow(flow), octets);
             self.drain();
         } else {
@@ -383,16 +383,6 @@ fn sender(token: Token) -> Option<(u16, Token)> {
     Some((worker, Token(token.0 & ((1 << TOKEN_BITS) - 1))))
 }
 
-/// 503 to a request that no worker has room for. Its To tag is the same each time, as for a stateless
-/// UAS (RFC 3261 §8.2.7).
-fn overload(request: &Message, tags: &foldhash::fast::RandomState) -> Bytes {
-    use std::hash::BuildHasher;
-    let tag = tags.hash_one((request.call_id(), request.cseq().number, request.values(Name::Via).next()));
-    let mut draft = Draft::response(request, 503, "Service Unavailable", &format!("{tag:016x}"), None);
-    draft.put_number(Name::RetryAfter, 2);
-    draft.finish()
-}
-
 fn now() -> Now {
     Now { monotonic: Instant::now(), unix_ms: unix_ms() }
 }
@@ -408,16 +398,5 @@ mod tests {
             assert_eq!(sender(foreign(worker, Token(token))), Some((worker, Token(token))));
         }
         assert_eq!(sender(Token(55)), None);
-    }
-
-    #[test]
-    fn overload_is_told_with_the_same_tag_each_time() {
-        let text = "BYE sip:a@example.com SIP/2.0\r\nVia: SIP/2.0/TLS b.example.com;branch=z9hG4bKa\r\n\
-                    From: <sip:a@example.com>;tag=1\r\nTo: <sip:b@example.com>\r\nCall-ID: x\r\nCSeq: 1 BYE\r\n\r\n";
-        let request = Message::parse(Bytes::from_static(text.as_bytes())).unwrap();
-        let tags = foldhash::fast::RandomState::default();
-        let response = Message::parse(overload(&request, &tags)).unwrap();
-        assert_eq!((response.status(), response.header(Name::RetryAfter)), (Some(503), Some("2")));
-        assert_eq!(response.octets(), overload(&request, &tags));
     }
 }

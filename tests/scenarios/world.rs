@@ -427,6 +427,7 @@ fn snapshot() -> Snapshot {
             max_calls: 100,
             t1: Duration::from_millis(500),
             observe: false,
+            max_transactions: 1000,
             ask_media: false,
         },
         trunks: vec![Arc::new(genesys), Arc::new(teams), Arc::new(pbx)],

@@ -236,7 +236,7 @@ impl Platform {
             return;
         }
         match self.tx.receive_request(env.instant, request, flow, self.transport) {
-            Received::Absorbed | Received::AckAbsorbed => {}
+            Received::Absorbed | Received::AckAbsorbed | Received::Overload => {}
             Received::Ack => {
                 if let Some(leg) = leg {
                     self.handle_ack(env, leg, request);

@@ -148,6 +148,7 @@ impl World {
                 max_calls: 1000,
                 t1: Duration::from_millis(500),
                 observe: false,
+                max_transactions: tandem::transaction::MAX_TRANSACTIONS,
                 ask_media: options.relay != Relay::Direct,
             },
             trunks: trunks(&options),

@@ -202,3 +202,18 @@ fn a_request_sent_on_a_flow_is_lost_with_it() {
     assert_eq!(world.story(), ["unreachable 99"]);
     world.assert_empty();
 }
+
+#[test]
+fn beyond_the_bound_a_request_of_ours_fails_at_once() {
+    let mut world = World::new();
+    world.transactions.set_bound(8);
+    for n in 0..8 {
+        assert_eq!(world.transactions.has_room(), n < 7);
+        let (branch, to) = (format!("z9hG4bK{n}"), hop(Transport::Tls));
+        world.transactions.request(world.now, ours(&Method::Bye), &Method::Bye, &branch, to, Transport::Tls, n);
+    }
+    world.effects();
+    world.send(Method::Bye, Transport::Tls);
+    assert_eq!(world.story(), ["unreachable 99"]);
+    assert_eq!(world.transactions.gauges(), (8, 0));
+}

@@ -56,7 +56,7 @@ fn live(steps: &[Step], transport: Transport) {
                 let request = Theirs { method, via: &via, ..INVITE }.message();
                 match world.transactions.receive_request(now, &request, flow(n.into()), transport) {
                     Received::New(id) | Received::Merged(id) | Received::Cancel { cancel: id, .. } => servers.push(id),
-                    Received::Absorbed | Received::Ack | Received::AckAbsorbed => {}
+                    Received::Absorbed | Received::Ack | Received::AckAbsorbed | Received::Overload => {}
                 }
             }
             Step::Respond(at, status) => {

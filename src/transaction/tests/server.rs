@@ -192,17 +192,31 @@ fn a_repeat_over_a_new_connection_moves_the_responses_there() {
 }
 
 #[test]
-fn beyond_the_bound_a_new_request_is_dropped_and_counted_and_repeats_and_acks_are_not() {
+fn beyond_the_bound_a_new_request_finds_no_room_and_repeats_and_acks_do() {
     let mut world = World::new();
-    world.transactions.max_servers = 1;
+    world.transactions.set_bound(1);
     let id = world.new_request(&INVITE.message(), Transport::Udp);
     let other = Theirs { cseq: 2, via: "SIP/2.0/UDP ua.example.com;branch=z9hG4bK2", ..INVITE }.message();
-    assert_eq!(world.receive(&other, Transport::Udp), Received::Absorbed);
-    assert_eq!((world.transactions.dropped(), world.transactions.gauges()), (1, (0, 1)));
+    assert_eq!(world.receive(&other, Transport::Udp), Received::Overload);
+    assert_eq!(world.transactions.gauges(), (0, 1));
     world.respond(id, 486);
     assert_eq!(world.receive(&INVITE.message(), Transport::Udp), Received::Absorbed);
     assert_eq!(world.story(), ["SIP/2.0 486 x on 1"; 2]);
     let ack = Theirs { method: "ACK", ..INVITE }.message();
     assert_eq!(world.receive(&ack, Transport::Udp), Received::AckAbsorbed);
-    assert_eq!(world.transactions.dropped(), 1);
+}
+
+#[test]
+fn the_last_eighth_is_for_calls_that_exist() {
+    let mut world = World::new();
+    world.transactions.set_bound(8);
+    let via = |n: u32| format!("SIP/2.0/UDP ua.example.com;branch=z9hG4bKa{n}");
+    for n in 0..7 {
+        world.new_request(&Theirs { cseq: n + 1, via: &via(n), ..INVITE }.message(), Transport::Udp);
+    }
+    let invite = Theirs { cseq: 8, via: &via(8), ..INVITE }.message();
+    assert_eq!(world.receive(&invite, Transport::Udp), Received::Overload);
+    world.new_request(&Theirs { method: "BYE", cseq: 9, via: &via(9), ..INVITE }.message(), Transport::Udp);
+    let ninth = Theirs { method: "BYE", cseq: 10, via: &via(10), ..INVITE }.message();
+    assert_eq!(world.receive(&ninth, Transport::Udp), Received::Overload);
 }

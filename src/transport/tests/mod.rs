@@ -157,6 +157,7 @@ impl Site {
             max_calls: 100,
             t1: Duration::from_millis(500),
             observe: false,
+            max_transactions: 1000,
             ask_media: false,
         };
         let snapshot = Snapshot {
