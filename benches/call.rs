@@ -74,6 +74,7 @@ impl World {
                 observe: false,
                 max_transactions: tandem::transaction::MAX_TRANSACTIONS,
                 ask_media: false,
+                ask_load: false,
             },
             trunks: vec![Arc::new(genesys), Arc::new(teams)],
             routes: vec![Route { from: Some(TrunkId(0)), number: NumberMatch::Directory, to: vec![TrunkId(1)] }],

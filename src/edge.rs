@@ -8,6 +8,7 @@
 //! Every method is total and panics on no input.
 
 mod answer;
+mod moving;
 mod owner;
 mod request;
 
@@ -30,6 +31,7 @@ use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
+use uuid::Uuid;
 
 /// What an [`Edge`] starts from.
 pub struct EdgeStart {
@@ -76,6 +78,10 @@ pub struct Edge {
     forks: HashMap<CallKey, Forks, foldhash::fast::RandomState>,
     /// Calls to look at again before the outputs are drained.
     touched: Vec<CallKey>,
+    /// Calls that were saved in order to leave.
+    leaving: Vec<(Uuid, CallKey)>,
+    /// Requests whose call was asked for.
+    waiting: moving::Waiting,
     last_key: u64,
     health: Option<Health>,
     /// Makes the To tags of answers without a transaction.
@@ -102,6 +108,8 @@ impl Edge {
             calls: HashMap::default(),
             forks: HashMap::default(),
             touched: Vec::new(),
+            leaving: Vec::new(),
+            waiting: moving::Waiting::default(),
             last_key: 0,
             health,
             tags,
@@ -125,7 +133,13 @@ impl Edge {
             Input::SendFailed { token, .. } => self.cx.transactions.send_failed(now.monotonic, token),
             Input::FlowLost { flow } => self.cx.transactions.flow_lost(now.monotonic, flow),
             Input::Answer { question, result } => self.handle_answer(question, result),
-            Input::Restored { octets } => self.handle_restored(&octets),
+            Input::Saved { call, revision } => self.handle_saved(call, revision),
+            Input::Restored { call, octets } => self.handle_restored(call, &octets),
+            Input::Wanted { tag, by } => {
+                if let Some(&(key, _)) = self.cx.dialogs.get(&tag).filter(|_| by != self.worker) {
+                    self.with_call(key, |call, _| call.want(by));
+                }
+            }
             Input::Snapshot(snapshot) => {
                 let own = (0..=u8::MAX).filter(|&slot| snapshot.slots[usize::from(slot)] == self.worker).collect();
                 self.cx.minter.set_slots(own);
@@ -141,6 +155,9 @@ impl Edge {
                 keys.sort_unstable();
                 for key in keys {
                     self.with_call(key, |call, cx| call.end(cx, 503, "drained"));
+                }
+                if now {
+                    self.stop_waiting();
                 }
             }
             Input::HangUp { call } => {
@@ -159,8 +176,10 @@ impl Edge {
         self.cx.transactions.handle_timeout(now.monotonic);
         self.settle();
         while let Some((key, timer)) = self.cx.timers.expired(now.monotonic) {
-            if timer == Timer::Forks {
-                self.forks.remove(&key);
+            match timer {
+                Timer::Forks => drop(self.forks.remove(&key)),
+                Timer::Ask => self.resume(key),
+                _ => {}
             }
             self.with_call(key, |call, cx| call.handle_timer(cx, timer));
             self.settle();
@@ -219,8 +238,12 @@ impl Edge {
             }
         }
         while let Some(key) = self.touched.pop() {
-            if self.calls.get(&key).is_some_and(Call::is_over)
-                && let Some(call) = self.calls.remove(&key)
+            let Some(call) = self.calls.get_mut(&key) else { continue };
+            if !call.is_over() {
+                if call.depart(&mut self.cx) {
+                    self.leaving.push((call.id, key));
+                }
+            } else if let Some(call) = self.calls.remove(&key)
                 && let Some(forks) = call.retire(&mut self.cx)
             {
                 self.forks.insert(key, forks);
@@ -234,7 +257,9 @@ impl Edge {
             Effect::TimedOut { id, user } => self.handle_failure(id, user, Failure::Timeout),
             Effect::Unreachable { id, user } => self.handle_failure(id, user, Failure::Unreachable),
             Effect::ResponseUnsendable { id, octets } => self.redirect(id, &octets),
-            Effect::TryingDue { id, user } => self.with_call(CallKey(user), |call, cx| call.handle_trying_due(cx, id)),
+            Effect::TryingDue { id, user } => {
+                self.with_call(CallKey(user), |call, cx| call.handle_trying_due(cx, id));
+            }
             // The 2xx has its own repetition (§13.3.1.4); a failure response without ACK ends silently.
             Effect::NoAck { .. } => {}
         }
@@ -251,28 +276,14 @@ impl Edge {
     }
 
     fn handle_answer(&mut self, question: crate::io::QuestionId, answer: Answer) {
-        if let Some(key) = self.cx.asked_by(question) {
-            self.with_call(key, |call, cx| call.handle_answer(cx, question, answer));
-        }
-    }
-
-    fn handle_restored(&mut self, octets: &Bytes) {
-        self.last_key += 1;
-        let key = CallKey(self.last_key);
-        match Call::restore(&mut self.cx, key, octets) {
-            Ok(call) => {
-                self.calls.insert(key, call);
+        let Some(key) = self.cx.asked_by(question) else { return };
+        match answer {
+            Answer::Call { call, octets } if self.waiting.contains(key) => {
+                self.handle_restored(call, &octets);
+                self.resume(key);
             }
-            Err(error) => self.cx.event(
-                None,
-                EventKind::Alarm(crate::event::Alarm {
-                    key: "restore".to_owned(),
-                    severity: crate::event::Severity::Critical,
-                    raised: true,
-                    text: error.to_string(),
-                    remedy: "the call is lost; keep trunks configured until their calls have ended",
-                }),
-            ),
+            _ if self.waiting.contains(key) => self.resume(key),
+            answer => self.with_call(key, |call, cx| call.handle_answer(cx, question, answer)),
         }
     }
 

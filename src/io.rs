@@ -9,6 +9,7 @@ use crate::flow::{FlowId, Hop, Peer};
 use crate::sip::{Malformed, Message};
 use crate::snapshot::Snapshot;
 use bytes::Bytes;
+use bytestring::ByteString;
 use std::sync::Arc;
 use std::time::Instant;
 use uuid::Uuid;
@@ -71,10 +72,27 @@ pub enum Input {
         /// The result.
         result: Answer,
     },
-    /// A call that another worker, or this one before it failed, had saved.
+    /// A save is where a failure of this worker does not reach it.
+    Saved {
+        /// The call.
+        call: Uuid,
+        /// From [`Output::Save`].
+        revision: u32,
+    },
+    /// A call that another worker, or this one before it failed, had saved: it lives here from now on.
     Restored {
+        /// The call.
+        call: Uuid,
         /// From [`Output::Save`].
         octets: Bytes,
+    },
+    /// Another worker asks for a call ([`Question::Load`]). It goes ([`Output::Surrender`]) as soon as nothing is under
+    /// way in it; one without an answer stays, and who asks hears nothing.
+    Wanted {
+        /// A tag of ours in one of its dialogs.
+        tag: ByteString,
+        /// Who asks.
+        by: u16,
     },
     /// Configuration, directory, addresses or health changed.
     Snapshot(Arc<Snapshot>),
@@ -116,19 +134,33 @@ pub enum Output {
         /// When the core stops waiting.
         deadline: Instant,
     },
-    /// Keep this state of a call, replacing earlier revisions.
+    /// Keep this state of a call, replacing what an earlier epoch or, in this one, an earlier revision had.
     Save {
         /// The call.
         call: Uuid,
-        /// Counts the saves of the call.
+        /// Counts the owners of the call: one that was taken up elsewhere can no longer be saved by who had it before.
+        epoch: u32,
+        /// Counts the saves of the call, over all its owners.
         revision: u32,
         /// The call as versioned octets.
         octets: Bytes,
     },
-    /// Drop what was kept of a call.
+    /// Drop what was kept of a call, unless it is newer.
     Forget {
         /// The call.
         call: Uuid,
+        /// The last revision that may be dropped.
+        revision: u32,
+    },
+    /// A call leaves for who asked for it: give it what was saved last as [`Input::Restored`], and from now on every
+    /// request of these dialogs. A call that cannot be delivered comes back as [`Input::Restored`].
+    Surrender {
+        /// The call.
+        call: Uuid,
+        /// From [`Input::Wanted`].
+        to: u16,
+        /// Our tags in its dialogs, the caller's leg first.
+        tags: [ByteString; 2],
     },
     /// Something happened.
     Event(Event),
@@ -147,7 +179,7 @@ pub enum Destination {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct QuestionId(pub u64);
 
-/// What the core can ask. More kinds (a saved call) come with the stores that can answer them.
+/// What the core can ask.
 #[derive(Clone, Debug)]
 pub enum Question {
     /// The description that crosses from one leg to another.
@@ -161,6 +193,12 @@ pub enum Question {
         /// The description as received.
         sdp: Bytes,
     },
+    /// The call of a dialog that is ours by its tag and not here. It comes as [`Answer::Call`], or from another worker
+    /// that surrenders it, as [`Input::Restored`].
+    Load {
+        /// Our tag.
+        tag: ByteString,
+    },
 }
 
 /// What the shell found out.
@@ -168,6 +206,15 @@ pub enum Question {
 pub enum Answer {
     /// The description to send on.
     Media(Bytes),
+    /// The call that was asked for; it lives here from now on.
+    Call {
+        /// The call.
+        call: Uuid,
+        /// From [`Output::Save`].
+        octets: Bytes,
+    },
+    /// There is no such call.
+    Absent,
     /// It could not be found out; the text says why.
     Failed(String),
 }

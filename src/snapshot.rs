@@ -58,6 +58,8 @@ pub struct EdgeSettings {
     pub observe: bool,
     /// Whether descriptions are asked for outside (`false`: the direct answer is given in the core).
     pub ask_media: bool,
+    /// Whether a call is asked for whose dialog is ours and not here (`false`: 481 at once).
+    pub ask_load: bool,
 }
 
 impl Snapshot {

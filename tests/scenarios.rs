@@ -127,7 +127,7 @@ fn unread(world: &mut World) -> Outcome {
 }
 
 fn command(world: &mut World, words: &[&str], clauses: &[&str]) -> Outcome {
-    if !matches!(words.first(), Some(&("event" | "no" | "record" | "media" | "gauges" | "set"))) {
+    if !matches!(words.first(), Some(&("event" | "no" | "record" | "media" | "store" | "gauges" | "set"))) {
         unread(world)?;
     }
     let at = |world: &World, name: &str| {
@@ -161,6 +161,14 @@ fn command(world: &mut World, words: &[&str], clauses: &[&str]) -> Outcome {
             world.input(Input::HangUp { call });
         }
         ["restore"] => world.restore(),
+        // A worker that knows no call; one that is asked for it; one that gets it; what the store says.
+        ["blank"] => world.forget(),
+        ["want"] => world.want(1).ok_or("no call was saved")?,
+        ["take", "up"] => world.take_up().ok_or("no call was saved")?,
+        ["store", "keeps"] => world.keep().ok_or("no call was saved")?,
+        ["store", "<-", "question"] if !world.loads.is_empty() => {}
+        ["store", "<-", "none"] if world.loads.is_empty() => {}
+        ["store", "->", answer] => world.load(answer).ok_or("nothing was asked, or no call was saved")?,
         ["media", "<-", kind, "of", side] => {
             let asked = world.questions.front().ok_or("nothing was asked")?;
             let seen = (if asked.offer { "offer" } else { "answer" }, if asked.leg == 0 { "caller" } else { "callee" });
@@ -215,6 +223,8 @@ fn set(world: &mut World, key: &str, value: &str) -> Outcome {
     match (key.split_once('.'), key) {
         (None, "ask_media") => world.configure(|snapshot| snapshot.edge.ask_media = true),
         (None, "max_calls") => world.configure(|snapshot| snapshot.edge.max_calls = value.parse().unwrap_or(0)),
+        (None, "ask_load") => world.configure(|snapshot| snapshot.edge.ask_load = true),
+        (None, "slow_store") => world.slow_store = true,
         (None, "max_transactions") => {
             world.configure(|snapshot| snapshot.edge.max_transactions = value.parse().unwrap_or(0));
         }
@@ -230,6 +240,7 @@ fn set(world: &mut World, key: &str, value: &str) -> Outcome {
                 "max_call_rate" => trunk.max_call_rate = value.parse().ok(),
                 "methods" => trunk.methods.push(method(value)),
                 "retired" => trunk.retired = true,
+                "name" => trunk.name = value.into(),
                 _ => unknown = true,
             }
         }),

@@ -137,13 +137,15 @@ impl Context {
         self.output(Output::Send { token: UNTRACKED, to: Destination::Hop(hop.clone()), octets });
     }
 
-    /// Asks the shell, or in direct mode answers with the description itself; the answer finds the call through [`asked_by`](Self::asked_by).
+    /// Asks the shell, or about a description in direct mode answers with that itself; the answer finds who asked
+    /// through [`asked_by`](Self::asked_by), or [`Timer::Ask`] comes.
     pub fn ask(&mut self, key: CallKey, what: Question) -> QuestionId {
         self.last_question += 1;
         let question = QuestionId(self.last_question);
         self.questions.insert(question, key);
-        let Question::Media { sdp, .. } = &what;
-        if !self.snapshot.edge.ask_media {
+        if let Question::Media { sdp, .. } = &what
+            && !self.snapshot.edge.ask_media
+        {
             self.direct.push_back((question, sdp.clone()));
             return question;
         }

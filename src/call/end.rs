@@ -139,7 +139,7 @@ impl Call {
             cx.admission.release(trunk);
         }
         if self.revision > 0 {
-            cx.output(Output::Forget { call: self.id });
+            cx.output(Output::Forget { call: self.id, revision: self.revision });
         }
         let record = Box::new(self.record.clone());
         cx.event(Some(self.id), EventKind::CallEnded(record));

@@ -8,7 +8,7 @@
 //! - `modify`: re-INVITE and UPDATE, hold, glare, session refresh, realignment.
 //! - `upkeep`: session timers, probes, INFO, requests without answer.
 //! - `end`: BYE from either side, timers that give up, the call record.
-//! - [`saved`]: a confirmed call as octets, and back.
+//! - [`saved`]: a confirmed call as octets, and back; `moving`: how it leaves for another worker.
 //!
 //! Every description that crosses takes one step through [`Output::Ask`](crate::io::Output::Ask): the
 //! call notes in [`Asked`] what it will do with the answer and goes on when that comes. While it waits,
@@ -21,6 +21,7 @@ mod end;
 pub mod forks;
 pub mod leg;
 mod modify;
+mod moving;
 mod ringing;
 pub mod saved;
 pub mod session_timer;
@@ -28,6 +29,7 @@ mod set_up;
 mod upkeep;
 
 pub use context::{Context, Timer};
+pub use moving::Departure;
 pub use set_up::NewCall;
 
 use crate::event::{CallRecord, EndedBy};
@@ -219,7 +221,11 @@ pub struct Call {
     crossing: Vec<(Field, String)>,
     admitted: Option<TrunkId>,
     recorded: bool,
+    /// Counts the owners of the call.
+    epoch: u32,
     revision: u32,
+    /// Who asked for the call, and the revision with which it leaves, once that is being saved.
+    wanted: Option<(u16, Option<u32>)>,
 }
 
 /// A line of `tandem calls`.
@@ -463,6 +469,7 @@ impl Call {
             let result = match answer {
                 Answer::Media(sdp) => Ok(sdp),
                 Answer::Failed(why) => Err(why),
+                Answer::Call { .. } | Answer::Absent => Err("answered with what was not asked".to_owned()),
             };
             self.go_on(cx, asked.then, result);
         }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The version of the form below.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// How far CSeq jumps when a call is taken up: more requests than may have left since the last save,
 /// INFOs and probes included.
@@ -33,11 +33,18 @@ const REFRESH_AFTER_RESTORE: Duration = Duration::from_secs(5);
 #[derive(Deserialize, Serialize)]
 struct SavedCall {
     version: u32,
+    epoch: u32,
     revision: u32,
     record: CallRecord,
     /// When the longest duration is reached, milliseconds since the Unix epoch.
     max_call_ms: u64,
     legs: [SavedLeg; 2],
+}
+
+/// What every version of the form begins with.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -53,17 +60,25 @@ struct SavedLeg {
 }
 
 /// Why saved octets cannot be taken up.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum RestoreError {
+    /// The call lives here already.
+    #[error("the call is here already")]
+    Here,
     /// Not the JSON of a saved call.
     #[error("saved call unreadable: {0}")]
     Unreadable(String),
     /// Written by another version of the product.
     #[error("saved call has version {0}, known is {VERSION}")]
     Version(u32),
-    /// Its trunk is not configured any more.
-    #[error("trunk {0} of a saved call is not configured")]
-    UnknownTrunk(String),
+    /// Its trunk is not configured any more: the call ends with this record.
+    #[error("trunk {trunk} of a saved call is not configured")]
+    UnknownTrunk {
+        /// The trunk.
+        trunk: String,
+        /// All that was known of the call.
+        record: Box<CallRecord>,
+    },
 }
 
 impl Call {
@@ -78,31 +93,40 @@ impl Call {
         let answered = self.record.answered_ms.unwrap_or(cx.now.unix_ms);
         let saved = SavedCall {
             version: VERSION,
+            epoch: self.epoch,
             revision: self.revision,
             record: self.record.clone(),
             max_call_ms: answered + cx.snapshot.edge.max_call.as_millis() as u64,
             legs: [save_leg(&self.caller), save_leg(callee)],
         };
         if let Ok(octets) = serde_json::to_vec(&saved) {
-            cx.output(Output::Save { call: self.id, revision: self.revision, octets: Bytes::from(octets) });
+            let octets = Bytes::from(octets);
+            cx.output(Output::Save { call: self.id, epoch: self.epoch, revision: self.revision, octets });
         }
     }
 
-    /// Takes up a saved call under a new name.
+    /// Takes up a saved call under a new name, and saves it: who had it before can no longer do that, and the CSeqs used
+    /// from now on are never used again.
     ///
     /// # Errors
     ///
-    /// [`RestoreError`] when the octets cannot be read or name a trunk that is gone; the call is lost.
+    /// [`RestoreError`] when the octets cannot be read or name a trunk that is gone: the call is lost; or when it is
+    /// here.
     pub fn restore(cx: &mut Context, key: CallKey, octets: &Bytes) -> Result<Self, RestoreError> {
-        let saved: SavedCall =
-            serde_json::from_slice(octets).map_err(|error| RestoreError::Unreadable(error.to_string()))?;
-        if saved.version != VERSION {
-            return Err(RestoreError::Version(saved.version));
+        let unreadable = |error: serde_json::Error| RestoreError::Unreadable(error.to_string());
+        let Versioned { version } = serde_json::from_slice(octets).map_err(unreadable)?;
+        if version != VERSION {
+            return Err(RestoreError::Version(version));
+        }
+        let saved: SavedCall = serde_json::from_slice(octets).map_err(unreadable)?;
+        if saved.legs.iter().any(|leg| cx.dialogs.contains_key(&leg.dialog.local_tag)) {
+            return Err(RestoreError::Here);
         }
         // Both or none: half a call would be worse than none.
         let trunk = |leg: &SavedLeg| {
             let trunk = cx.snapshot.trunk_named(&leg.trunk).cloned();
-            trunk.ok_or_else(|| RestoreError::UnknownTrunk(leg.trunk.clone()))
+            let record = || Box::new(saved.record.clone());
+            trunk.ok_or_else(|| RestoreError::UnknownTrunk { trunk: leg.trunk.clone(), record: record() })
         };
         let (caller_trunk, callee_trunk) = (trunk(&saved.legs[0])?, trunk(&saved.legs[1])?);
         let [caller, callee] = saved.legs;
@@ -112,7 +136,7 @@ impl Call {
         let _ = cx.admission.admit(caller.trunk.id, cx.now, None, None);
         let left = saved.max_call_ms.saturating_sub(cx.now.unix_ms);
         cx.set_timer(key, Timer::MaxCall, Duration::from_millis(left));
-        Ok(Self {
+        let mut call = Self {
             key,
             id: saved.record.id,
             phase: Phase::Answered,
@@ -135,8 +159,12 @@ impl Call {
             held_answer: None,
             crossing: Vec::new(),
             recorded: false,
+            epoch: saved.epoch + 1,
             revision: saved.revision,
-        })
+            wanted: None,
+        };
+        call.save(cx);
+        Ok(call)
     }
 }
 

@@ -168,7 +168,9 @@ impl Call {
             crossing: Vec::new(),
             admitted: Some(trunk.id),
             recorded: false,
+            epoch: 0,
             revision: 0,
+            wanted: None,
         };
         match offer {
             Some(offer) => {

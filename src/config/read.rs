@@ -142,6 +142,7 @@ fn read_edge(edge: &Section<'_>, root: &Section<'_>) -> EdgeSettings {
         observe: false,
         max_transactions: crate::transaction::MAX_TRANSACTIONS,
         ask_media: false,
+        ask_load: true,
     }
 }
 

@@ -25,16 +25,27 @@ impl Edge {
         } else {
             crate::sip::top_via(message).ok().and_then(|via| via.branch()).and_then(Identity::of)
         };
-        if let Some(minted) = minted.filter(|minted| minted.node == self.node) {
-            return match self.cx.snapshot.slots[usize::from(minted.slot)] {
-                worker if worker == self.worker => Owner::Here,
-                worker => Owner::Worker(worker),
-            };
+        if let Some(worker) = minted.and_then(|minted| self.worker_of_identity(minted)) {
+            return if worker == self.worker { Owner::Here } else { Owner::Worker(worker) };
         }
         match message.method() {
             Method::Cancel if message.is_request() && !self.cx.transactions.owns(message) => Owner::UnmatchedCancel,
             Method::Invite if message.is_request() => Owner::Anyone,
             _ => Owner::Here,
         }
+    }
+
+    /// Whether a transaction here is concerned by `message`: a repetition, a response, an ACK, a CANCEL.
+    pub fn owns(&self, message: &Message) -> bool {
+        self.cx.transactions.owns(message)
+    }
+
+    /// The worker of this node that minted `tag`; `None`: nobody here did.
+    pub fn worker_of(&self, tag: &str) -> Option<u16> {
+        self.worker_of_identity(Identity::of(tag)?)
+    }
+
+    fn worker_of_identity(&self, minted: Identity) -> Option<u16> {
+        (minted.node == self.node).then(|| self.cx.snapshot.slots[usize::from(minted.slot)])
     }
 }

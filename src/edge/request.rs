@@ -5,6 +5,7 @@
 //!   everything else is refused.
 
 use super::Edge;
+use super::moving::Held;
 use crate::call::{Call, CallKey, Side};
 use crate::event::{DropReason, EventKind};
 use crate::flow::{FlowId, Peer};
@@ -25,17 +26,33 @@ impl Edge {
             Received::Cancel { cancel, invite } => self.handle_cancel(cancel, invite, &request, via.as_deref()),
             Received::New(id) => match crate::sip::tag(request.header(Name::To).unwrap_or("")) {
                 Some(tag) => match self.leg_of(tag, &request, peer) {
-                    Some((key, side)) => match screen::passable(&request) {
-                        Ok(_) => self.with_call(key, |call, cx| call.handle_request(cx, side, id, request, via)),
-                        Err(refusal) => {
-                            let (status, reason) = (refusal.status(), refusal.to_string());
-                            self.refuse(id, &request, via.as_deref(), status, &reason, |_| {});
-                        }
-                    },
+                    Some((key, side)) => self.handle_within(key, side, id, request, via),
+                    None if self.may_load(tag) => {
+                        let tag = tag.to_owned();
+                        self.hold(&tag, Held { id, request, via, peer: peer.clone() });
+                    }
                     None => self.refuse(id, &request, via.as_deref(), 481, "No such call", |_| {}),
                 },
                 None => self.handle_initial(id, request, via, peer),
             },
+        }
+    }
+
+    /// A request within a dialog that is here.
+    pub(super) fn handle_within(
+        &mut self,
+        key: CallKey,
+        side: Side,
+        id: ServerId,
+        request: Message,
+        via: Option<String>,
+    ) {
+        match screen::passable(&request) {
+            Ok(_) => self.with_call(key, |call, cx| call.handle_request(cx, side, id, request, via)),
+            Err(refusal) => {
+                let (status, reason) = (refusal.status(), refusal.to_string());
+                self.refuse(id, &request, via.as_deref(), status, &reason, |_| {});
+            }
         }
     }
 
@@ -55,6 +72,9 @@ impl Edge {
         let mut draft = Draft::response(request, 200, "OK", &tag, via);
         draft.put(Name::Server, &self.cx.snapshot.edge.product);
         self.cx.transactions.respond(self.cx.now.monotonic, cancel, 200, draft.finish());
+        if let Some(held) = self.withdraw(key, invite) {
+            return self.refuse(invite, &held.request, held.via.as_deref(), 487, "Request Terminated", |_| {});
+        }
         let reason = request.header(Name::Reason).map(str::to_owned);
         self.with_call(key, |call, cx| call.handle_cancel(cx, invite, reason));
     }
@@ -68,7 +88,7 @@ impl Edge {
     }
 
     /// The leg that `tag` names, if the request carries its other identifiers and comes from its trunk.
-    fn leg_of(&self, tag: &str, request: &Message, peer: &Peer) -> Option<(CallKey, Side)> {
+    pub(super) fn leg_of(&self, tag: &str, request: &Message, peer: &Peer) -> Option<(CallKey, Side)> {
         let &(key, side) = self.cx.dialogs.get(tag)?;
         let call = self.calls.get(&key)?;
         let leg = call.leg_at(side)?;

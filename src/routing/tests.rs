@@ -57,6 +57,7 @@ fn snapshot() -> Snapshot {
             observe: false,
             max_transactions: 1000,
             ask_media: false,
+            ask_load: false,
         },
         trunks: vec![Arc::new(teams(0, "sbc1.example.com")), Arc::new(genesys(1, "sbc1.example.com"))],
         routes: vec![route_of(Some(GENESYS), "directory", &[TEAMS]), route_of(Some(TEAMS), "+4969123*", &[GENESYS])],

@@ -11,11 +11,14 @@ use crate::journal::{WorkerGauges, unix_ms};
 use crate::sip::Message;
 use crate::transport::Accepted;
 use bytes::Bytes;
+use bytestring::ByteString;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
+use std::collections::VecDeque;
 use std::net::UdpSocket;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, oneshot};
 use uuid::Uuid;
 
@@ -28,6 +31,9 @@ const SLACK: usize = 8;
 
 /// The most orders of the control plane that wait for a worker; connections are among them.
 const ORDERS: usize = 1024;
+
+/// The most calls that live elsewhere than their tags say; beyond it a call stays where it is.
+const MAX_MOVED: usize = 1 << 16;
 
 /// The most workers: an identifier's slot is one of 256.
 pub const MAX_WORKERS: u16 = 256;
@@ -46,6 +52,17 @@ pub enum Mail {
         flow: FlowId,
         /// Who sent it.
         peer: Arc<Peer>,
+    },
+    /// A request within the dialog of a call that has moved: a repetition belongs to who had the first.
+    Moved {
+        /// The request.
+        message: Message,
+        /// The flow it came on.
+        flow: FlowId,
+        /// Who sent it.
+        peer: Arc<Peer>,
+        /// Who has not been asked yet, this one first; the last has the call.
+        homes: Homes,
     },
     /// A CANCEL whose INVITE is nowhere known yet.
     Cancel {
@@ -80,6 +97,20 @@ pub enum Mail {
     Close(FlowId),
     /// A flow that you were handed messages from is gone.
     FlowLost(FlowId),
+    /// A worker asks for the call of this tag.
+    Wanted {
+        /// A tag of ours.
+        tag: ByteString,
+        /// Who asks.
+        by: u16,
+    },
+    /// A call that you asked for.
+    Call {
+        /// The call.
+        call: Uuid,
+        /// As it was saved last.
+        octets: Bytes,
+    },
 }
 
 /// What the control plane wants of a worker.
@@ -100,6 +131,8 @@ pub enum Order {
 /// The last saved state of a call.
 #[derive(Clone, Debug)]
 pub struct Saved {
+    /// Counts the owners of the call.
+    pub epoch: u32,
     /// Counts the saves of the call.
     pub revision: u32,
     /// The call as versioned octets.
@@ -191,14 +224,27 @@ impl Desk {
     /// Keeps the state of a call unless a later one is kept.
     pub(super) fn save(&self, call: Uuid, saved: Saved) {
         let mut all = lock(&self.saved);
-        if all.get(&call).is_none_or(|known| known.revision <= saved.revision) {
+        if all.get(&call).is_none_or(|known| (known.epoch, known.revision) <= (saved.epoch, saved.revision)) {
             all.insert(call, saved);
         }
     }
 
-    /// Drops what was kept of a call.
-    pub(super) fn forget(&self, call: Uuid) {
-        lock(&self.saved).remove(&call);
+    /// Drops what was kept of a call, unless that is later than `revision`.
+    pub(super) fn forget(&self, call: Uuid, revision: u32) {
+        let mut all = lock(&self.saved);
+        if all.get(&call).is_some_and(|known| known.revision <= revision) {
+            all.remove(&call);
+        }
+    }
+
+    /// Whether something is kept of a call.
+    pub(super) fn keeps(&self, call: Uuid) -> bool {
+        lock(&self.saved).contains_key(&call)
+    }
+
+    /// Takes out what is kept of a call that leaves.
+    pub(super) fn take(&self, call: Uuid) -> Option<Saved> {
+        lock(&self.saved).remove(&call)
     }
 
     /// The calls that are kept, for the worker that starts. The one whose restoring went wrong is left out.
@@ -248,13 +294,39 @@ pub struct Exchange {
     pub(super) datagrams: Vec<(UdpSocket, ListenerId)>,
     /// Notified when a worker's last call ended, and at the end of a worker.
     pub(super) quiet: Notify,
+    moved: Mutex<Moved>,
+    /// How many calls have moved; none, as nearly always, costs nobody a lock.
+    moves: AtomicUsize,
 }
+
+/// Calls that live elsewhere than their tags say.
+#[derive(Debug, Default)]
+struct Moved {
+    homes: HashMap<ByteString, Homes>,
+    tags: HashMap<Uuid, [ByteString; 2]>,
+    /// Calls that have ended, and until when their requests may be repeated.
+    ended: VecDeque<(Instant, Uuid)>,
+}
+
+impl Moved {
+    fn forget_ended(&mut self, now: Instant) {
+        while let Some((_, call)) = self.ended.pop_front_if(|(until, _)| *until <= now) {
+            for tag in self.tags.remove(&call).iter().flatten() {
+                self.homes.remove(tag);
+            }
+        }
+    }
+}
+
+/// The workers that had a call, in order; the one that has it is the last.
+pub type Homes = SmallVec<[u16; 4]>;
 
 impl Exchange {
     /// Desks for `workers` workers, at least 1 and at most [`MAX_WORKERS`].
     pub fn new(workers: u16, datagrams: Vec<(UdpSocket, ListenerId)>) -> Arc<Self> {
         let desks = (0..workers.clamp(1, MAX_WORKERS)).map(|_| Desk::new()).collect();
-        Arc::new(Self { desks, datagrams, quiet: Notify::new() })
+        let (moved, moves) = (Mutex::default(), AtomicUsize::new(0));
+        Arc::new(Self { desks, datagrams, quiet: Notify::new(), moved, moves })
     }
 
     /// The desk of a worker; `None` for a worker that does not exist.
@@ -265,6 +337,44 @@ impl Exchange {
     /// Posts what only informs; when the queue is full the other's timers find out.
     pub(super) fn tell(&self, worker: u16, mail: Mail) {
         let _ = self.desk(worker).map(|desk| desk.post(mail));
+    }
+
+    /// Where a call has been that has moved, by a tag of ours.
+    pub(super) fn homes(&self, tag: &str) -> Option<Homes> {
+        if self.moves.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        lock(&self.moved).homes.get(tag).cloned()
+    }
+
+    /// A call moves; `false` when so many have that it has to stay.
+    pub(super) fn move_call(&self, call: Uuid, tags: [ByteString; 2], from: u16, to: u16) -> bool {
+        let mut moved = lock(&self.moved);
+        moved.forget_ended(Instant::now());
+        if moved.tags.len() >= MAX_MOVED && !moved.tags.contains_key(&call) {
+            return false;
+        }
+        for tag in &tags {
+            let homes = moved.homes.entry(tag.clone()).or_default();
+            homes.retain(|home| *home != from && *home != to);
+            homes.extend([from, to]);
+        }
+        moved.tags.insert(call, tags);
+        self.moves.store(moved.tags.len(), Ordering::Release);
+        true
+    }
+
+    /// A call has ended, wherever it lived; its requests may be repeated for `keep` (64·T1).
+    pub(super) fn settle(&self, now: Instant, call: Uuid, keep: Duration) {
+        if self.moves.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let mut moved = lock(&self.moved);
+        moved.forget_ended(now);
+        if moved.tags.contains_key(&call) {
+            moved.ended.push_back((now + keep, call));
+        }
+        self.moves.store(moved.tags.len(), Ordering::Release);
     }
 
     /// All desks in the order of their workers.
@@ -375,18 +485,39 @@ mod tests {
     #[test]
     fn an_older_save_never_replaces_a_later_one() {
         let desk = Desk::new();
-        let saved = |revision| Saved { revision, octets: Bytes::new() };
-        desk.save(Uuid::nil(), saved(2));
-        desk.save(Uuid::nil(), saved(1));
+        let saved = |epoch, revision| Saved { epoch, revision, octets: Bytes::new() };
+        desk.save(Uuid::nil(), saved(0, 2));
+        desk.save(Uuid::nil(), saved(0, 1));
         assert_eq!(desk.kept()[0].1.revision, 2);
-        desk.forget(Uuid::nil());
+        desk.save(Uuid::nil(), saved(1, 3));
+        desk.save(Uuid::nil(), saved(0, 4));
+        assert_eq!(desk.kept()[0].1.revision, 3, "who had the call before can no longer save it");
+        desk.forget(Uuid::nil(), 2);
+        assert_eq!(desk.kept().len(), 1, "nor end it");
+        desk.forget(Uuid::nil(), 3);
         assert!(desk.kept().is_empty());
+    }
+
+    #[test]
+    fn a_call_that_moved_is_found_by_its_tags_until_it_ends() {
+        let exchange = Exchange::new(3, Vec::new());
+        let (call, tags) = (Uuid::from_u128(7), [ByteString::from("a"), ByteString::from("b")]);
+        let homes = |tag: &str| exchange.homes(tag).map(|homes| homes.to_vec());
+        assert!(exchange.move_call(call, tags.clone(), 0, 1));
+        assert_eq!((homes("a"), homes("b"), homes("c")), (Some(vec![0, 1]), Some(vec![0, 1]), None));
+        assert!(exchange.move_call(call, tags.clone(), 1, 2) && exchange.move_call(call, tags, 2, 0), "and back");
+        assert_eq!(homes("a"), Some(vec![1, 2, 0]));
+        let (now, keep) = (Instant::now(), Duration::from_secs(32));
+        exchange.settle(now, call, keep);
+        assert!(homes("a").is_some(), "a repetition may come");
+        exchange.settle(now + keep, Uuid::nil(), keep);
+        assert_eq!((homes("a"), exchange.moves.load(Ordering::Relaxed)), (None, 0));
     }
 
     #[test]
     fn a_call_that_cannot_be_restored_is_given_up() {
         let desk = Desk::new();
-        desk.save(Uuid::nil(), Saved { revision: 1, octets: Bytes::new() });
+        desk.save(Uuid::nil(), Saved { epoch: 0, revision: 1, octets: Bytes::new() });
         desk.restoring(Some(Uuid::nil()));
         assert!(desk.kept().is_empty());
     }

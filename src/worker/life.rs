@@ -1,15 +1,17 @@
 //! One life of a worker, from its first input to the end of the process or to its panic.
 
 use super::dealt::Dealt;
+use super::exchange::Homes;
 use super::{Desk, Exchange, Mail, Order, Phase, Saved, Share, UDP_WORKER, WorkerStart};
 use crate::edge::{Edge, EdgeStart, Owner, overload};
 use crate::event::{DropReason, Event, EventKind};
 use crate::flow::{FlowId, Now, Peer, Transport};
-use crate::io::{Answer, Destination, Input, Output, Token, UNTRACKED};
+use crate::io::{Answer, Destination, Input, Output, Question, QuestionId, Token, UNTRACKED};
 use crate::journal::unix_ms;
-use crate::sip::{Message, Method};
+use crate::sip::{Message, Method, Name, tag};
 use crate::transport::{Arrival, Endpoint};
 use bytes::Bytes;
+use bytestring::ByteString;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::VecDeque;
@@ -17,6 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
+use uuid::Uuid;
 
 /// Messages taken from one queue before the others get their turn.
 const BATCH: usize = 64;
@@ -91,7 +94,7 @@ impl<'s> Worker<'s> {
     pub(super) fn restore(&mut self) {
         for (call, saved) in self.desk.kept() {
             self.desk.restoring(Some(call));
-            self.input(Input::Restored { octets: saved.octets });
+            self.input(Input::Restored { call, octets: saved.octets });
             self.desk.restoring(None);
         }
     }
@@ -203,6 +206,9 @@ impl<'s> Worker<'s> {
 
     /// Takes a message of one of our flows, or hands it to the worker of its call.
     fn message(&mut self, message: Message, flow: FlowId, peer: Arc<Peer>) {
+        if let Some(homes) = self.homes(&message) {
+            return self.follow(message, flow, peer, homes);
+        }
         let own = self.start.worker;
         let worker = match self.edge.owner(&message) {
             Owner::Here => own,
@@ -223,6 +229,27 @@ impl<'s> Worker<'s> {
             let transport = peer.transport;
             self.hand_over(worker, flow, transport, Mail::Message { message, flow, peer });
         }
+    }
+
+    /// A request of a call that has moved: each worker that had it is asked whether this is a repetition of one it took
+    /// (RFC 3261 §17.2.3); the last has the call.
+    fn follow(&mut self, message: Message, flow: FlowId, peer: Arc<Peer>, mut homes: Homes) {
+        while let Some(&home) = homes.first() {
+            if home != self.start.worker {
+                let transport = peer.transport;
+                return self.hand_over(home, flow, transport, Mail::Moved { message, flow, peer, homes });
+            }
+            if homes.len() == 1 || self.edge.owns(&message) {
+                return self.input(Input::Message { message, flow, peer });
+            }
+            homes.remove(0);
+        }
+    }
+
+    /// Where the call of a request has been, if it has moved.
+    fn homes(&self, message: &Message) -> Option<Homes> {
+        let tag = message.header(Name::To).filter(|_| message.is_request()).and_then(tag)?;
+        self.start.exchange.homes(tag)
     }
 
     /// The worker of a new call. Remembered even when it is this one: a repetition must not go elsewhere.
@@ -259,7 +286,10 @@ impl<'s> Worker<'s> {
             return;
         };
         metrics.handover_refused.inc();
-        let (Mail::Message { message, .. } | Mail::Cancel { message, .. }) = *refused else { return };
+        let message = match *refused {
+            Mail::Message { message, .. } | Mail::Moved { message, .. } | Mail::Cancel { message, .. } => message,
+            _ => return,
+        };
         if message.is_request() && *message.method() != Method::Ack {
             let octets = overload(&message, None, &self.tags);
             self.send(UNTRACKED, Destination::Flow(flow), octets);
@@ -272,7 +302,16 @@ impl<'s> Worker<'s> {
 
     fn mail(&mut self, mail: Mail) {
         match mail {
-            Mail::Message { message, flow, peer } => self.input(Input::Message { message, flow, peer }),
+            // It may have left while this was under way.
+            Mail::Message { message, flow, peer } => match self.homes(&message) {
+                Some(homes) => self.follow(message, flow, peer, homes),
+                None => self.input(Input::Message { message, flow, peer }),
+            },
+            Mail::Moved { message, flow, peer, homes } => self.follow(message, flow, peer, homes),
+            Mail::Wanted { tag, by } => self.input(Input::Wanted { tag, by }),
+            // Unless it has been taken up since, and ended: by an earlier life of this worker.
+            Mail::Call { call, octets } if self.desk.keeps(call) => self.input(Input::Restored { call, octets }),
+            Mail::Call { .. } => {}
             Mail::Cancel { message, flow, peer, left } => match self.edge.owner(&message) {
                 Owner::Here => self.input(Input::Message { message, flow, peer }),
                 Owner::Worker(_) | Owner::Anyone | Owner::UnmatchedCancel => self.pass_on(message, flow, peer, left),
@@ -313,14 +352,61 @@ impl<'s> Worker<'s> {
             Output::Close { flow } if flow.worker == self.start.worker => self.endpoint.close(flow),
             Output::Close { flow } => self.start.exchange.tell(flow.worker, Mail::Close(flow)),
             // No media relay yet: the core never asks unless the snapshot says that there is one.
-            Output::Ask { question, .. } => {
+            Output::Ask { question, what: Question::Media { .. }, .. } => {
                 let result = Answer::Failed("no media relay".into());
                 self.caused.push_back(Input::Answer { question, result });
             }
-            Output::Save { call, revision, octets } => self.desk.save(call, Saved { revision, octets }),
-            Output::Forget { call } => self.desk.forget(call),
+            Output::Ask { question, what: Question::Load { tag }, .. } => self.load(question, tag),
+            Output::Save { call, epoch, revision, octets } => {
+                self.desk.save(call, Saved { epoch, revision, octets });
+                self.caused.push_back(Input::Saved { call, revision });
+            }
+            Output::Forget { call, revision } => {
+                self.desk.forget(call, revision);
+                let t1 = self.start.snapshots.borrow().edge.t1;
+                self.start.exchange.settle(Instant::now(), call, t1 * 64);
+            }
+            Output::Surrender { call, to, tags } => self.surrender(call, to, tags),
             Output::Event(event) => self.start.journal.write(Some(self.start.worker), unix_ms(), event),
         }
+    }
+
+    /// Finds the call of a tag: another worker has it, or it is on its way here, or there is none.
+    fn load(&mut self, question: QuestionId, tag: ByteString) {
+        let own = self.start.worker;
+        let moved = self.start.exchange.homes(&tag).and_then(|homes| homes.last().copied());
+        let result = match moved.or_else(|| self.edge.worker_of(&tag)) {
+            Some(worker) if worker != own => {
+                let wanted = Mail::Wanted { tag, by: own };
+                if self.start.exchange.desk(worker).is_some_and(|desk| desk.post(wanted).is_ok()) {
+                    return;
+                }
+                Answer::Failed("queue between workers full".into())
+            }
+            Some(_) if moved.is_some() => return,
+            Some(_) | None => Answer::Absent,
+        };
+        self.caused.push_back(Input::Answer { question, result });
+    }
+
+    /// Gives a call to the worker that asked for it; one that cannot be given comes back.
+    fn surrender(&mut self, call: Uuid, to: u16, tags: [ByteString; 2]) {
+        let (exchange, own) = (&self.start.exchange, self.start.worker);
+        let Some(saved) = self.desk.take(call) else { return };
+        // Known before it is there, or it could have ended there before it is known.
+        if let Some(desk) = exchange.desk(to)
+            && exchange.move_call(call, tags.clone(), own, to)
+        {
+            desk.save(call, saved.clone());
+            if desk.post(Mail::Call { call, octets: saved.octets.clone() }).is_ok() {
+                return;
+            }
+            desk.forget(call, saved.revision);
+            exchange.move_call(call, tags, to, own);
+        }
+        let octets = saved.octets.clone();
+        self.desk.save(call, saved);
+        self.caused.push_back(Input::Restored { call, octets });
     }
 
     /// Sends from here, or has the worker send that holds the flow.

@@ -13,7 +13,7 @@ mod exchange;
 mod life;
 
 pub use admission::{MAX_TRUNKS, Share, Tally};
-pub use exchange::{Desk, Exchange, MAX_WORKERS, Mail, Order, Saved, UDP_WORKER};
+pub use exchange::{Desk, Exchange, Homes, MAX_WORKERS, Mail, Order, Saved, UDP_WORKER};
 
 use crate::event::{Alarm, Severity};
 use crate::journal::{Journal, unix_ms};

@@ -2,6 +2,7 @@
 
 use super::party::{PLATFORMS, Party};
 use bytes::Bytes;
+use std::cmp::Ordering;
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -16,7 +17,7 @@ use tandem::io::{Answer, Destination, Input, Output, Question, QuestionId};
 use tandem::number::{Number, Pattern};
 use tandem::pii::Pii;
 use tandem::sip::sdp::Sdp;
-use tandem::sip::{Message, Method, Name, tag};
+use tandem::sip::{Message, Method, Name, tag, top_via};
 use tandem::snapshot::{EdgeSettings, NumberMatch, Route, Snapshot};
 use tandem::trunk::platforms::{Cloud, Generation, Platform, defaults};
 use tandem::trunk::{EarlyMedia, Host, Termination, Trunk};
@@ -66,13 +67,17 @@ pub(crate) struct World {
     pub parties: Vec<Party>,
     pub pending: Vec<VecDeque<Arrived>>,
     pub questions: VecDeque<Asked>,
+    /// Calls that were asked for.
+    pub loads: VecDeque<QuestionId>,
     /// Hosts (or all hosts of a trunk, by its name) that nothing can be sent to.
     pub unreachable: Vec<String>,
     pub events: Vec<String>,
     pub records: VecDeque<CallRecord>,
     started: usize,
     admission: Arc<Counted>,
-    saved: Option<Bytes>,
+    saved: Option<(uuid::Uuid, u32, Bytes)>,
+    /// Whether saves are kept only when a line says so.
+    pub slow_store: bool,
     pub epoch: u32,
     /// The flow each party last sent on.
     pub flows: Vec<u64>,
@@ -85,7 +90,8 @@ pub(crate) struct World {
 #[derive(Default)]
 struct Watched {
     session: Option<(String, u64, String)>,
-    cseq: u32,
+    /// By the other's tag: the last number, and the branch that used it.
+    cseqs: HashMap<String, (u32, String)>,
     to_tag: Option<String>,
     finals: HashMap<u32, u16>,
 }
@@ -105,12 +111,14 @@ impl World {
             parties: PLATFORMS.iter().map(Party::new).collect(),
             pending: PLATFORMS.iter().map(|_| VecDeque::new()).collect(),
             questions: VecDeque::new(),
+            loads: VecDeque::new(),
             unreachable: Vec::new(),
             events: Vec::new(),
             records: VecDeque::new(),
             started: 0,
             admission,
             saved: None,
+            slow_store: false,
             epoch: 1,
             flows: (0..).take(PLATFORMS.len()).collect(),
             story: String::new(),
@@ -134,6 +142,14 @@ impl World {
 
     /// A new life of the worker, with what the last one saved.
     pub(crate) fn restore(&mut self) {
+        self.forget();
+        if let Some((call, _, octets)) = self.saved.clone() {
+            self.input(Input::Restored { call, octets });
+        }
+    }
+
+    /// A new life of the worker, without any call.
+    pub(crate) fn forget(&mut self) {
         self.epoch += 1;
         // What the worker held is given back with it.
         self.admission = Arc::default();
@@ -141,9 +157,42 @@ impl World {
             watched.finals.clear();
         }
         self.edge = edge(&self.snapshot, &self.admission, self.epoch, false, self.now);
-        if let Some(octets) = self.saved.clone() {
-            self.input(Input::Restored { octets });
-        }
+        self.loads.clear();
+    }
+
+    /// The call, as it was saved last, is given to the core.
+    pub(crate) fn take_up(&mut self) -> Option<()> {
+        let (call, _, octets) = self.saved.clone()?;
+        self.input(Input::Restored { call, octets });
+        Some(())
+    }
+
+    /// The answer to the oldest question for a call.
+    pub(crate) fn load(&mut self, answer: &str) -> Option<()> {
+        let question = self.loads.pop_front()?;
+        let result = match answer {
+            "call" => self.saved.clone().map(|(call, _, octets)| Answer::Call { call, octets })?,
+            "absent" => Answer::Absent,
+            _ => Answer::Failed("the store is down".to_owned()),
+        };
+        self.input(Input::Answer { question, result });
+        Some(())
+    }
+
+    /// Another worker asks for the call of the first dialog.
+    pub(crate) fn want(&mut self, by: u16) -> Option<()> {
+        let octets = &self.saved.as_ref()?.2;
+        let saved: serde_json::Value = serde_json::from_slice(octets).ok()?;
+        let tag = saved["legs"][0]["dialog"]["local_tag"].as_str()?;
+        self.input(Input::Wanted { tag: tag.into(), by });
+        Some(())
+    }
+
+    /// The store says that it keeps the last save.
+    pub(crate) fn keep(&mut self) -> Option<()> {
+        let (call, revision, _) = self.saved.clone()?;
+        self.input(Input::Saved { call, revision });
+        Some(())
     }
 
     pub(crate) fn gauges(&self) -> Gauges {
@@ -238,8 +287,18 @@ impl World {
                     self.tell("   media <- question");
                     self.questions.push_back(Asked { id: question, offer, leg, sdp });
                 }
-                Output::Save { octets, .. } => self.saved = Some(octets),
+                Output::Ask { question, what: Question::Load { .. }, .. } => {
+                    self.tell("   store <- question");
+                    self.loads.push_back(question);
+                }
+                Output::Save { call, revision, octets, .. } => {
+                    self.saved = Some((call, revision, octets));
+                    if !self.slow_store {
+                        self.edge.handle_input(self.now, Input::Saved { call, revision });
+                    }
+                }
                 Output::Forget { .. } => self.saved = None,
+                Output::Surrender { to, .. } => self.events.push(format!("Surrender to {to}")),
                 Output::Close { .. } => {}
                 Output::Event(event) => {
                     match &event.kind {
@@ -300,10 +359,20 @@ impl World {
                 fault("the hub does not take this method (TDR-90)".to_owned());
             }
             let number = message.cseq().number;
+            let branch = top_via(message).ok().and_then(|via| via.branch().map(str::to_owned)).unwrap_or_default();
             match message.method() {
                 Method::Ack | Method::Cancel => {}
-                _ if number < watched.cseq => fault(format!("CSeq went from {} to {number}", watched.cseq)),
-                _ => watched.cseq = number,
+                _ => {
+                    // A fork has a sequence of its own, which goes on from the INVITE's.
+                    let remote = tag(message.header(Name::To).unwrap_or("")).unwrap_or("").to_owned();
+                    let from = watched.cseqs.get("").cloned().unwrap_or_default();
+                    let (last, said) = watched.cseqs.entry(remote).or_insert(from);
+                    match number.cmp(last) {
+                        Ordering::Less => fault(format!("CSeq went from {last} to {number}")),
+                        Ordering::Equal if branch != *said => fault(format!("CSeq {number} used twice")),
+                        _ => (*last, *said) = (number, branch),
+                    }
+                }
             }
             if message.header(Name::RecordRoute).is_some() || message.header(Name::Replaces).is_some() {
                 fault("Record-Route or Replaces left us".to_owned());
@@ -429,6 +498,7 @@ fn snapshot() -> Snapshot {
             observe: false,
             max_transactions: 1000,
             ask_media: false,
+            ask_load: false,
         },
         trunks: vec![Arc::new(genesys), Arc::new(teams), Arc::new(pbx)],
         routes: vec![

@@ -43,6 +43,10 @@ pub struct Checks {
     pub lost: u64,
     /// A worker has failed: what it had said may be said again otherwise.
     pub crashed: bool,
+    /// The store may fail: a call may be unknown to a request.
+    pub forgetful: bool,
+    /// How often a call went to another worker.
+    pub moves: u64,
 }
 
 impl Checks {
@@ -127,6 +131,7 @@ impl Checks {
         let theirs = tag(message.header(Name::From).unwrap_or("")).unwrap_or("").to_owned();
         let restored = self.restored.get(&(message.call_id().to_owned(), theirs));
         if status == 481
+            && !self.forgetful
             && matches!(method, Method::Bye | Method::Invite | Method::Options)
             && restored.and_then(|call| self.started.get(call)).is_some_and(|(_, ends)| *ends == 0)
         {
@@ -206,16 +211,29 @@ impl Checks {
         }
     }
 
+    /// A call goes to another worker.
+    pub fn moves(&mut self, call: Uuid, to: usize, octets: &Bytes) {
+        self.moves += 1;
+        self.must_be_known(call, octets);
+        if let Some((home, _)) = self.started.get_mut(&call) {
+            *home = to;
+        }
+    }
+
+    fn must_be_known(&mut self, call: Uuid, octets: &Bytes) {
+        let value: serde_json::Value = serde_json::from_slice(octets).unwrap();
+        for leg in value["legs"].as_array().into_iter().flatten() {
+            let [call_id, theirs] =
+                ["call_id", "remote_tag"].map(|name| leg["dialog"][name].as_str().unwrap().to_owned());
+            self.restored.insert((call_id, theirs), call);
+        }
+    }
+
     /// A worker fails; `saved` are the calls that it gets back.
     pub fn crash(&mut self, worker: usize, saved: &HashMap<Uuid, Bytes>) {
         self.crashed = true;
         for (&call, octets) in saved {
-            let value: serde_json::Value = serde_json::from_slice(octets).unwrap();
-            for leg in value["legs"].as_array().into_iter().flatten() {
-                let [call_id, theirs] =
-                    ["call_id", "remote_tag"].map(|name| leg["dialog"][name].as_str().unwrap().to_owned());
-                self.restored.insert((call_id, theirs), call);
-            }
+            self.must_be_known(call, octets);
         }
         for heard in self.heard.values_mut().filter(|heard| heard.worker == worker) {
             heard.excused = true;

@@ -69,6 +69,10 @@ pub struct Options {
     pub fresh: u64,
     /// When the element drains, microseconds; 0: never.
     pub drain: u64,
+    /// How often a worker asks for a call of another, microseconds; 0: never.
+    pub moves: u64,
+    /// Whether a worker that failed gets its calls one by one, or as their requests ask for them.
+    pub lazy: bool,
 }
 
 impl Options {
@@ -76,7 +80,7 @@ impl Options {
     pub fn draw(seed: u64) -> Self {
         let mut rng = Rng::new(seed, 1);
         let udp = rng.chance(40);
-        Self {
+        let mut options = Self {
             only: Vec::new(),
             calls: rng.between(1, 6) as usize,
             loss: if udp && rng.chance(60) { rng.between(1, 30) } else { 0 },
@@ -102,7 +106,13 @@ impl Options {
             },
             fresh: if rng.chance(50) { 30 } else { 0 },
             drain: if rng.chance(5) { rng.between(1, 90) * SECOND } else { 0 },
+            moves: 0,
+            lazy: rng.chance(50),
+        };
+        if options.workers > 1 && rng.chance(60) {
+            options.moves = rng.between(500, 8_000) * MS;
         }
+        options
     }
 
     /// Worlds that are a little simpler than this one, for shrinking.
@@ -126,6 +136,8 @@ impl Options {
         }
         with(&|one| one.crash = 0);
         with(&|one| one.drain = 0);
+        with(&|one| one.moves = 0);
+        with(&|one| one.lazy = false);
         with(&|one| one.breaks = 0);
         with(&|one| one.loss = 0);
         with(&|one| one.twice = 0);

@@ -1,6 +1,7 @@
 //! One world: a virtual clock, a network with weather, workers under test and two platforms.
 
 mod judge;
+mod moving;
 mod network;
 
 use super::checks::Checks;
@@ -8,6 +9,7 @@ use super::platform::{Env, Platform, Todo};
 use super::rng::Rng;
 use super::script::{Call, GENESYS, MS, Options, Relay, SECOND, TEAMS};
 use bytes::Bytes;
+use bytestring::ByteString;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -28,6 +30,8 @@ use uuid::Uuid;
 const MOST_STEPS: usize = 60_000;
 /// The longest a world may last: calls, session timers, probes, twice over.
 const END: u64 = 40_000 * SECOND;
+/// How often calls are asked for by other workers.
+const MOST_MOVES: u32 = 60;
 const EPOCH_MS: u64 = 1_790_000_000_000;
 
 enum Happening {
@@ -39,6 +43,9 @@ enum Happening {
     Relayed { worker: usize, question: QuestionId, result: Answer },
     Do { platform: usize, todo: Todo },
     Crash { worker: usize },
+    Move { left: u32 },
+    Arrive { worker: usize, call: Uuid },
+    Wanted { worker: usize, tag: ByteString, by: usize },
     Drain { now: bool },
 }
 
@@ -80,6 +87,7 @@ pub struct World {
     edges: Vec<Edge>,
     epochs: Vec<u32>,
     saves: Vec<HashMap<Uuid, Bytes>>,
+    moved: moving::Moved,
     platforms: Vec<Platform>,
     flows: HashMap<FlowId, Flow>,
     snapshot: Arc<Snapshot>,
@@ -150,6 +158,7 @@ impl World {
                 observe: false,
                 max_transactions: tandem::transaction::MAX_TRANSACTIONS,
                 ask_media: options.relay != Relay::Direct,
+                ask_load: true,
             },
             trunks: trunks(&options),
             routes: vec![route(0, 1), route(1, 0)],
@@ -176,6 +185,7 @@ impl World {
             edges: Vec::new(),
             epochs: vec![1; options.workers],
             saves: vec![HashMap::new(); options.workers],
+            moved: moving::Moved::default(),
             platforms,
             flows: HashMap::new(),
             snapshot,
@@ -203,6 +213,11 @@ impl World {
         if world.options.crash > 0 {
             world.later(world.options.crash, Happening::Crash { worker: 0 });
         }
+        if world.options.moves > 0 {
+            world.later(world.options.moves, Happening::Move { left: MOST_MOVES });
+        }
+        world.checks.forgetful =
+            world.options.lazy && matches!(world.options.relay, Relay::Delayed | Relay::Failing | Relay::Silent);
         if world.options.drain > 0 {
             world.later(world.options.drain, Happening::Drain { now: false });
         }
@@ -320,6 +335,9 @@ impl World {
             Happening::Relayed { worker, question, result } => self.input(worker, Input::Answer { question, result }),
             Happening::Do { platform, todo } => self.with_platform(platform, |one, env| one.handle_todo(env, todo)),
             Happening::Crash { worker } => self.crash(worker),
+            Happening::Move { left } => self.ask_around(left),
+            Happening::Arrive { worker, call } => self.arrive(worker, call),
+            Happening::Wanted { worker, tag, by } => self.input(worker, Input::Wanted { tag, by: by as u16 }),
             Happening::Drain { now } => {
                 for worker in 0..self.edges.len() {
                     self.input(worker, Input::Drain { now });
@@ -360,7 +378,7 @@ impl World {
                 all.find(|&one| self.edges[one].owner(&message) == Owner::Here).unwrap_or(here)
             }
         };
-        worker = worker.min(self.edges.len() - 1);
+        worker = self.moved.worker_of(&self.edges, &message).unwrap_or(worker).min(self.edges.len() - 1);
         self.checks.heard(platform, worker, &message);
         self.input(worker, Input::Message { message, flow: id, peer });
     }
@@ -370,12 +388,15 @@ impl World {
             match output {
                 Output::Send { token, to, octets } => self.carry(worker, token, &to, octets),
                 Output::Ask { question, what, .. } => self.asked(worker, question, what),
-                Output::Save { call, octets, .. } => {
+                Output::Save { call, octets, revision, .. } => {
                     self.saves[worker].insert(call, octets);
+                    let now = self.moment();
+                    self.edges[worker].handle_input(now, Input::Saved { call, revision });
                 }
-                Output::Forget { call } => {
+                Output::Forget { call, .. } => {
                     self.saves[worker].remove(&call);
                 }
+                Output::Surrender { call, to, tags } => self.surrender(worker, call, usize::from(to), tags),
                 Output::Event(event) => self.checks.event(worker, &event),
                 Output::Close { .. } => {}
             }
@@ -383,7 +404,13 @@ impl World {
     }
 
     fn asked(&mut self, worker: usize, question: QuestionId, what: Question) {
-        let Question::Media { sdp, .. } = what;
+        let found = match what {
+            Question::Media { sdp, .. } => Answer::Media(sdp),
+            Question::Load { tag } => match self.find(worker, tag) {
+                Some(found) => found,
+                None => return,
+            },
+        };
         let after = match self.options.relay {
             Relay::Direct | Relay::Immediate => 0,
             Relay::Delayed if self.relay.chance(3) => 3_500 * MS,
@@ -393,7 +420,7 @@ impl World {
         let result = match self.options.relay {
             Relay::Failing if self.relay.chance(20) => Answer::Failed("simulated".to_owned()),
             Relay::Silent if self.relay.chance(20) => return,
-            _ => Answer::Media(sdp),
+            _ => found,
         };
         self.later(after, Happening::Relayed { worker, question, result });
     }
@@ -438,8 +465,13 @@ impl World {
         let mut calls: Vec<_> = saved.into_iter().collect();
         calls.sort();
         for (call, octets) in calls {
-            self.saves[worker].insert(call, octets.clone());
-            self.input(worker, Input::Restored { octets });
+            self.saves[worker].insert(call, octets);
+            if self.options.lazy {
+                let after = self.relay.between(0, 3_000) * MS;
+                self.later(after, Happening::Arrive { worker, call });
+            } else {
+                self.arrive(worker, call);
+            }
         }
         for platform in 0..self.platforms.len() {
             self.settle(platform);

@@ -159,6 +159,7 @@ impl Site {
             observe: false,
             max_transactions: 1000,
             ask_media: false,
+            ask_load: false,
         };
         let snapshot = Snapshot {
             revision: 1,
