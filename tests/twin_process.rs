@@ -53,6 +53,39 @@ async fn calls_outlive_the_panic_of_their_worker() {
     end(&lab, running).await;
 }
 
+/// All calls are at `to` afterwards; those in the middle of something follow as soon as that is over.
+#[cfg(debug_assertions)]
+async fn move_calls(running: &Running, from: u16, to: u16) {
+    for _ in 0..1000 {
+        if running.yield_calls(from, to).await.expect("a worker") == 0 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    panic!("calls stay with worker {from}");
+}
+
+#[cfg(debug_assertions)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_go_on_at_another_worker() {
+    let (lab, running) = start().await;
+    let (mut genesys_calls, mut teams_is_called) =
+        connect(&lab.genesys, &lab.hub, CUSTOMER, ALICE).await.expect("a call");
+    let (mut teams_calls, mut genesys_is_called) = connect(&lab.hub, &lab.genesys, ALICE, QUEUE).await.expect("a call");
+    // There, back, and there again: requests follow whichever connection they come on.
+    for (from, to) in [(0, 1), (1, 0), (0, 1)] {
+        move_calls(&running, from, to).await;
+        change_both_ways(&mut genesys_calls, &mut teams_is_called).await;
+        change_both_ways(&mut teams_calls, &mut genesys_is_called).await;
+    }
+    // What moved outlives its new worker, too.
+    running.panic_worker(1);
+    change_both_ways(&mut genesys_calls, &mut teams_is_called).await;
+    hang_up(&mut teams_is_called, &mut genesys_calls).await.expect("BYE from Teams");
+    hang_up(&mut teams_calls, &mut genesys_is_called).await.expect("BYE from Teams");
+    end(&lab, running).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn certificates_are_renewed_under_calls() {
     let (lab, running) = start().await;

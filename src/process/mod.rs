@@ -245,6 +245,16 @@ impl Running {
             desk.order(crate::worker::Order::Panic);
         }
     }
+
+    /// Makes a worker give its calls to another; how many are left, which is not all gone before they are quiet:
+    /// for tests of moving.
+    #[cfg(debug_assertions)]
+    pub async fn yield_calls(&self, worker: u16, to: u16) -> Option<usize> {
+        let (left, answer) = tokio::sync::oneshot::channel();
+        let desk = self.shared.exchange.desk(worker)?;
+        desk.order(crate::worker::Order::Yield(to, left)).then_some(())?;
+        answer.await.ok()
+    }
 }
 
 impl Drop for Running {

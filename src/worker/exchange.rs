@@ -126,6 +126,10 @@ pub enum Order {
     /// Panic: the test of the restart.
     #[cfg(debug_assertions)]
     Panic,
+    /// Give every call to another worker, as if that had asked for them: the test of moving. Answered with how many
+    /// calls are left.
+    #[cfg(debug_assertions)]
+    Yield(u16, oneshot::Sender<usize>),
 }
 
 /// The last saved state of a call.

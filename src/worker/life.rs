@@ -180,6 +180,15 @@ impl<'s> Worker<'s> {
             Order::Recycle => self.endpoint.recycle(),
             #[cfg(debug_assertions)]
             Order::Panic => panic!("ordered to"),
+            #[cfg(debug_assertions)]
+            Order::Yield(by, left) => {
+                for (_, saved) in self.desk.kept() {
+                    let saved: serde_json::Value = serde_json::from_slice(&saved.octets).unwrap_or_default();
+                    let tag = saved["legs"][0]["dialog"]["local_tag"].as_str().unwrap_or_default();
+                    self.input(Input::Wanted { tag: tag.into(), by });
+                }
+                let _ = left.send(self.edge.calls().len());
+            }
         }
     }
 
