@@ -58,6 +58,17 @@ pub enum Termination {
     Dnis,
 }
 
+/// Which host the Request-URI of a call to the hub names (TDR-49: open at Microsoft, and both are in use).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RequestUriHost {
+    /// [`Trunk::request_host`], whichever host is dialled.
+    #[default]
+    First,
+    /// The host that is dialled.
+    Dialled,
+}
+
 /// A trunk, settled.
 #[derive(Clone, Debug)]
 pub struct Trunk {
@@ -77,6 +88,8 @@ pub struct Trunk {
     pub hosts: Vec<Host>,
     /// Host of the Request-URI of calls to it: the hub's first name (TDR-49), the trunk's FQDN (GEN-13).
     pub request_host: Arc<str>,
+    /// Whether that changes when a call goes on to another host; [`RequestUriHost::First`] but for Teams.
+    pub request_uri_host: RequestUriHost,
     /// How a call names the trunk (Genesys only).
     pub termination: Termination,
     /// The trunk's inbound SIP termination identifier (GEN-12); empty for other platforms than Genesys.

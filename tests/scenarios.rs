@@ -32,7 +32,7 @@ use std::time::Duration;
 use tandem::io::{Answer, Input};
 use tandem::sip::sdp::Sdp;
 use tandem::sip::{Draft, Edits, Message, Method, Name};
-use tandem::trunk::{EarlyMedia, Trunk};
+use tandem::trunk::{EarlyMedia, RequestUriHost, Trunk};
 use world::{Arrived, World};
 
 type Outcome = Result<(), String>;
@@ -229,6 +229,7 @@ fn set(world: &mut World, key: &str, value: &str) -> Outcome {
                 "max_calls" => trunk.max_calls = value.parse().ok(),
                 "max_call_rate" => trunk.max_call_rate = value.parse().ok(),
                 "methods" => trunk.methods.push(method(value)),
+                "request_uri_host" => trunk.request_uri_host = RequestUriHost::Dialled,
                 "retired" => trunk.retired = true,
                 _ => unknown = true,
             }
