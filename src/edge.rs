@@ -90,10 +90,10 @@ impl Edge {
         let mut transactions = Transactions::new(snapshot.edge.t1, minter.session_id());
         transactions.set_bound(snapshot.edge.max_transactions);
         let tags = FixedState::with_seed(minter.session_id());
-        let cx = Context::new(now, snapshot, transactions, minter, admission);
+        let mut cx = Context::new(now, snapshot, transactions, minter, admission);
         let mut health = speaks.then(Health::default);
         if let Some(health) = &mut health {
-            health.follow(&cx);
+            health.follow(&mut cx);
         }
         Self {
             node,
@@ -132,7 +132,7 @@ impl Edge {
                 self.cx.transactions.set_bound(snapshot.edge.max_transactions);
                 self.cx.snapshot = snapshot;
                 if let Some(health) = &mut self.health {
-                    health.follow(&self.cx);
+                    health.follow(&mut self.cx);
                 }
             }
             Input::Drain { now } => {

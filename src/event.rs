@@ -55,6 +55,8 @@ pub enum EventKind {
     Host {
         /// The trunk.
         trunk: TrunkId,
+        /// The port that is written for the host, if one is: it belongs to its name.
+        port: Option<u16>,
         /// The host's name.
         host: Arc<str>,
         /// Whether calls may go there.

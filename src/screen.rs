@@ -95,7 +95,7 @@ impl Refusal {
             Self::Interval(floor) => draft.put_number(Name::MinSe, *floor),
             Self::Draining | Self::TooManyCalls => draft.put(Name::RetryAfter, "10"),
             Self::TooFast => draft.put(Name::RetryAfter, "1"),
-            Self::Routing(routing::Refusal::AllDown) => draft.put(Name::RetryAfter, "10"),
+            Self::Routing(routing::Refusal::NoTarget) => draft.put(Name::RetryAfter, "10"),
             Self::Scheme
             | Self::MalformedUri
             | Self::Malformed(_)

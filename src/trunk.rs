@@ -9,6 +9,7 @@ pub mod platforms;
 use crate::flow::{ListenerId, Transport, TrunkId};
 use crate::sip::Method;
 use ipnet::IpNet;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,12 +38,23 @@ pub enum EarlyMedia {
 }
 
 /// One host of a trunk, in the order calls try them (TDR-17, GEN-85).
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Host {
     /// A name, or an address literal.
     pub name: Arc<str>,
     /// The port; `None` lets SRV choose it, else the transport's default (RFC 3263 §4.2).
     pub port: Option<u16>,
+}
+
+/// As the configuration writes it: `sip.example.com`, `sip.example.com:5061`, `[2001:db8::7]:5061`.
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.port {
+            None => f.write_str(&self.name),
+            Some(port) if self.name.contains(':') => write!(f, "[{}]:{port}", self.name.trim_matches(['[', ']'])),
+            Some(port) => write!(f, "{}:{port}", self.name),
+        }
+    }
 }
 
 /// How a trunk's inbound INVITEs name us, and how ours name the trunk (GEN-12 to 15).
@@ -178,6 +190,14 @@ pub fn name_matches(expected: &str, presented: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_is_shown_as_it_is_written() {
+        let shown = |name: &str, port| Host { name: Arc::from(name), port }.to_string();
+        assert_eq!(shown("sip.example.com", Some(5061)), "sip.example.com:5061");
+        assert_eq!(shown("sip.example.com", None), "sip.example.com");
+        assert_eq!(shown("2001:db8::7", Some(5061)), "[2001:db8::7]:5061");
+    }
 
     #[test]
     fn a_wildcard_stands_for_one_label() {

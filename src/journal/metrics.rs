@@ -208,6 +208,11 @@ impl Metrics {
         self.host.get_or_create(&[("trunk", trunk.into()), ("host", host.into())]).set(up.into());
     }
 
+    /// A host that is not asked any more has no state to show.
+    pub(super) fn forget_host(&self, trunk: &str, host: &str) {
+        self.host.remove(&[("trunk", trunk.into()), ("host", host.into())]);
+    }
+
     /// When the certificate of `identity` ends, in seconds since the Unix epoch.
     pub fn certificate_expiry(&self, identity: &str, unix_seconds: i64) {
         self.certificate.get_or_create(&[("identity", identity.into())]).set(unix_seconds);

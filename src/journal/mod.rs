@@ -19,6 +19,7 @@ use crate::event::{Alarm, Event, EventKind};
 use crate::flow::TrunkId;
 use crate::settings::RecordSettings;
 use crate::snapshot::Snapshot;
+use crate::trunk::{Host, Trunk};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -122,6 +123,18 @@ impl Journal {
         &self.health
     }
 
+    /// Forgets what was heard of hosts that `trunks` do not ask any more: nothing would ever
+    /// change it.
+    pub fn forget_hosts(&self, trunks: &[Arc<Trunk>]) {
+        let asked = |id: TrunkId, host: &Host| {
+            let trunk = trunks.get(usize::from(id.0));
+            trunk.is_some_and(|trunk| trunk.options_interval.is_some() && !trunk.retired && trunk.hosts.contains(host))
+        };
+        for (trunk, host) in self.health.retain(asked) {
+            self.metrics.forget_host(&self.trunk(trunk), &host.to_string());
+        }
+    }
+
     /// The stream from now on. A receiver that lags loses the oldest and is told so.
     pub fn observe(&self) -> broadcast::Receiver<Arc<Observation>> {
         self.observers.subscribe()
@@ -198,14 +211,14 @@ impl Journal {
                 self.metrics.dropped(*reason);
             }
             EventKind::Alarm(alarm) => self.alarms.apply(alarm, unix_ms),
-            EventKind::Host { trunk, host, up, why } => {
-                let name = self.trunk(*trunk);
+            EventKind::Host { trunk, port, host, up, why } => {
+                let (name, host) = (self.trunk(*trunk), Host { name: host.clone(), port: *port });
                 if *up {
                     tracing::info!(trunk = %name, %host, why, "host up");
                 } else {
                     tracing::warn!(trunk = %name, %host, why, "host down");
                 }
-                self.metrics.host(&name, host, *up);
+                self.metrics.host(&name, &host.to_string(), *up);
                 self.health.set(*trunk, host, HostState { up: *up, why: why.clone(), since_ms: unix_ms });
             }
             EventKind::Message(_) => {}

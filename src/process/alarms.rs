@@ -88,10 +88,12 @@ pub(super) fn is_stale(key: &str, settings: &Settings) -> bool {
     let trunks = || settings.trunks.iter().filter(|trunk| !trunk.trunk.retired);
     let probed = |name: &str, host: &str| {
         let same = |trunk: &&TrunkSettings| &*trunk.trunk.name == name && trunk.trunk.options_interval.is_some();
-        trunks().filter(same).any(|trunk| trunk.trunk.hosts.iter().any(|known| &*known.name == host))
+        trunks().filter(same).any(|trunk| trunk.trunk.hosts.iter().any(|known| known.to_string() == host))
     };
+    let asked = |name: &str| trunks().any(|trunk| &*trunk.trunk.name == name && trunk.trunk.options_interval.is_some());
     match key.split_once(':') {
         Some(("host", rest)) => !rest.split_once(':').is_some_and(|(trunk, host)| probed(trunk, host)),
+        Some(("trunk_down", name)) => !asked(name),
         Some(("tls", name)) => !trunks().any(|trunk| &*trunk.trunk.name == name),
         Some(("certificate_expiry", name)) => !settings.identities.contains_key(name),
         _ => false,
