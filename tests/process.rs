@@ -230,6 +230,31 @@ async fn a_trunk_that_a_reload_removes_lives_until_its_last_call_ends() {
 }
 
 #[tokio::test]
+async fn a_name_of_ours_that_leads_elsewhere_is_an_alarm_until_it_is_mended_tdr_24() {
+    let mut element = element("").await;
+    let file = element.lab.configuration.clone();
+    let good = std::fs::read_to_string(&file).unwrap();
+    let leading_to = |addresses: &str| good.replace("[hosts]", &format!("[hosts]\n\"sbc1.example.com\" = {addresses}"));
+    std::fs::write(&file, leading_to("[\"127.0.0.2\", \"127.0.0.3\"]")).unwrap();
+    assert!(element.running.reload().await.accepted);
+    let key = "own_name:sbc1.example.com";
+    let alarm = element.until("the alarm", raised(key)).await;
+    let EventKind::Alarm(alarm) = &alarm.event.kind else { unreachable!() };
+    assert!(alarm.text.contains("127.0.0.2 and 127.0.0.3") && alarm.remedy.contains("one A record"), "{alarm:?}");
+
+    std::fs::write(&file, leading_to("\"127.0.0.2\"")).unwrap();
+    assert!(element.running.reload().await.accepted);
+    element
+        .until(
+            "the end of the alarm",
+            |kind| matches!(kind, EventKind::Alarm(alarm) if !alarm.raised && alarm.key == key),
+        )
+        .await;
+    assert!(!element.running.journal().alarms().is_raised(key));
+    element.ended().await;
+}
+
+#[tokio::test]
 async fn a_changed_file_is_taken_without_being_asked_and_a_broken_directory_is_not() {
     let element = element("").await;
     let mut snapshots = element.running.snapshots();

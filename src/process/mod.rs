@@ -14,6 +14,7 @@ mod begin;
 mod composer;
 mod control;
 mod files;
+mod own_names;
 mod status;
 
 pub use admin::{AdminError, Answer as AdminAnswer, Request as AdminRequest, ask};

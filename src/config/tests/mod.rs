@@ -95,6 +95,11 @@ number = "+4969123*"
 to = ["genesys"]
 "#;
 
+/// The lab with lines added to a table, for the tests of other files.
+pub(super) fn lab_with(table: &str, lines: &str) -> Settings {
+    settings(&with(table, lines))
+}
+
 /// Loads `text` beside an RSA identity that nothing is wrong with.
 fn loaded(text: &str) -> Result<Loaded, Vec<Finding>> {
     loaded_in(&folder_with(&leaf(), rsa()), text)
