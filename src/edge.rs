@@ -3,11 +3,12 @@
 //!
 //! [`Edge`] composes and decides nothing of its own but who a message is for: a response belongs to a
 //! client transaction, and through it to a call or to [`Health`]; `request` says whose a request is,
-//! `owner` which worker's, `answer` what the element answers by itself.
+//! `owner` which worker's, `held` on which trunks calls are, `answer` what the element answers by itself.
 //!
 //! Every method is total and panics on no input.
 
 mod answer;
+mod held;
 mod owner;
 mod request;
 

@@ -14,6 +14,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The most trunks at once, those that were removed and still have calls included: each has its place in
+/// the counters of admission. Far above what one machine's calls come from.
+pub const MAX_TRUNKS: usize = 1024;
+
 /// A whole configuration, settled.
 #[derive(Clone, Debug)]
 pub struct Settings {

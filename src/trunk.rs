@@ -140,6 +140,28 @@ pub struct Trunk {
 }
 
 impl Trunk {
+    /// A place without a trunk, which the next new one takes: the others keep theirs.
+    pub fn vacant(id: TrunkId) -> Self {
+        Self { retired: true, ..platforms::generic().into_trunk(id, "", "", 0) }
+    }
+
+    /// Whether this is a place without a trunk.
+    pub fn is_vacant(&self) -> bool {
+        self.name.is_empty()
+    }
+
+    /// The same trunk when it is removed and its last call has ended: nobody is it, and nowhere is dialled for it.
+    pub fn closed(&self) -> Self {
+        let (id, kind, transport) = (self.id, self.kind, self.transport);
+        let nothing = platforms::generic().into_trunk(id, &self.name, &self.fqdn, self.port);
+        Self { retired: true, kind, transport, ..nothing }
+    }
+
+    /// Whether nobody can be it and nowhere is dialled for it any more.
+    pub fn is_closed(&self) -> bool {
+        self.retired && self.sources.is_empty() && self.hosts.is_empty() && self.suffixes.is_empty()
+    }
+
     /// Whether the platform takes requests of `method` (TDR-90).
     pub fn takes(&self, method: &Method) -> bool {
         self.methods.contains(method)

@@ -25,7 +25,11 @@ struct Element {
 
 /// Starts both platforms and Tandem between them; `further` tables go to the end of the configuration.
 async fn element(further: &str) -> Element {
-    let lab = Lab::start(further).await.unwrap();
+    of_lab(Lab::start(further).await.unwrap())
+}
+
+/// Starts Tandem with what stands in the lab's file.
+fn of_lab(lab: Lab) -> Element {
     let loaded = tandem::config::load(&lab.configuration);
     let loaded = loaded.unwrap_or_else(|findings| panic!("{}", findings[0].render(false)));
     let running = Running::start(loaded.settings).unwrap();
@@ -226,6 +230,66 @@ async fn a_trunk_that_a_reload_removes_lives_until_its_last_call_ends() {
     hang_up(&mut teams, &mut genesys).await;
     let mut refused = element.lab.genesys.place(&Placed::new(CUSTOMER, ALICE)).await.unwrap();
     refused.refused(404).await.unwrap();
+    element.ended().await;
+}
+
+/// `text` without the tables from `first` up to `next`.
+fn without(text: &str, first: &str, next: &str) -> String {
+    let (front, rest) = text.split_once(first).unwrap();
+    format!("{front}{next}{}", rest.split_once(next).unwrap().1)
+}
+
+#[tokio::test]
+async fn a_removed_trunk_is_forgotten_after_its_last_call_and_its_place_is_free() {
+    let lab = Lab::start("[connections]\nhandshake_timeout = \"1 s\"\n").await.unwrap();
+    let text = std::fs::read_to_string(&lab.configuration).unwrap();
+    let trust = text.lines().find(|line| line.starts_with("trust")).unwrap();
+    let generic = |name: &str, source: &str| {
+        format!("[trunk.{name}]\nkind = \"generic\"\ntls = \"public\"\n{trust}\nsources = [\"{source}\"]\n\n")
+    };
+    // A second is long enough for what an old snapshot began.
+    let text = text.replace("[edge]", "[edge]\nt1 = \"10ms\"");
+    let text = text.replace("[trunk.genesys]", &format!("{}[trunk.genesys]", generic("idle", "127.0.0.40/32")));
+    std::fs::write(&lab.configuration, &text).unwrap();
+    let mut element = of_lab(lab);
+    let (mut genesys, mut teams) = connect(&element.lab.genesys, &element.lab.hub, CUSTOMER, ALICE).await;
+    element.confirmed().await;
+    let mut snapshots = element.running.snapshots();
+
+    let route = "[[route]]\nfrom = \"teams\"\nto = [\"teams\"]\n\n[numbers]";
+    let fewer = without(&text, "[trunk.idle]", "[numbers]").replace("[numbers]", route);
+    std::fs::write(&element.lab.configuration, &fewer).unwrap();
+    let reloaded = element.running.reload().await;
+    assert!(reloaded.accepted, "{reloaded:?}");
+    let idle_gone = snapshots.wait_for(|snapshot| snapshot.trunks[1].is_vacant());
+    tokio::time::timeout(PATIENCE, idle_gone).await.expect("a trunk without calls goes").unwrap();
+    let trunk = element.running.snapshot().trunks[2].clone();
+    assert!(&*trunk.name == "genesys" && trunk.retired && !trunk.is_closed(), "its call keeps it: {trunk:?}");
+    let names: Vec<String> = element.running.status().trunks.into_iter().map(|trunk| trunk.name).collect();
+    assert_eq!(names, ["teams", "genesys"]);
+    re_invite(&mut genesys, &mut teams, Flow::Inactive).await;
+    hang_up(&mut teams, &mut genesys).await;
+    let all_gone = snapshots.wait_for(|snapshot| snapshot.trunks.len() == 1);
+    tokio::time::timeout(PATIENCE, all_gone).await.expect("the trunk goes with its last call").unwrap();
+
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.21:0".parse().unwrap()).unwrap();
+    let mut stranger = socket.connect(element.lab.sbc).await.unwrap();
+    let mut octets = [0; 1];
+    let read = tokio::io::AsyncReadExt::read(&mut stranger, &mut octets);
+    assert_eq!(tokio::time::timeout(PATIENCE, read).await.unwrap().unwrap_or(0), 0, "its sources are strangers");
+
+    // The places are taken again, and what comes now means the new ones.
+    let other = text.replace("[trunk.idle]", "[trunk.other]");
+    std::fs::write(&element.lab.configuration, &other).unwrap();
+    let reloaded = element.running.reload().await;
+    assert!(reloaded.accepted, "{reloaded:?}");
+    let names: Vec<String> = element.running.status().trunks.into_iter().map(|trunk| trunk.name).collect();
+    assert_eq!(names, ["teams", "other", "genesys"]);
+    let (mut genesys, mut teams) = connect(&element.lab.genesys, &element.lab.hub, CUSTOMER, ALICE).await;
+    let calls = element.running.calls().await;
+    assert_eq!((calls[0].from.as_str(), calls[0].to.as_str()), ("genesys", "teams"));
+    hang_up(&mut genesys, &mut teams).await;
     element.ended().await;
 }
 

@@ -25,7 +25,7 @@ mod value;
 pub use crate::settings::*;
 pub use finding::{Finding, Severity, Source};
 pub use own_name::{OwnName, REMEDY as OWN_NAME_REMEDY, own_names};
-pub use reload::{Reload, diff, reload};
+pub use reload::{Reload, close_trunk, diff, reload, vacate_trunk};
 pub use report::{examine, has_errors, print_json, print_text};
 
 use finding::Findings;

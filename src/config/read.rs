@@ -86,8 +86,15 @@ pub(super) fn read<'a>(root: Section<'a>, path: &Path, base: &Path) -> Draft<'a>
             own,
             identities: names,
         };
+        if around.name.is_empty() {
+            let place = section.span();
+            section.findings().error(place, "a trunk without a name").remedy("give it one: [trunk.teams]");
+        }
         trunks.push(read_trunk(&section, around));
         trunk_sections.push(section);
+    }
+    if trunks.len() > MAX_TRUNKS {
+        root.findings().error(root.span(), format!("more than {MAX_TRUNKS} trunks")).remedy("split them over machines");
     }
     if trunks.is_empty() {
         let remedy = "add a table for each platform: [trunk.teams] with kind = \"teams\", [trunk.genesys] with kind = \"genesys\"";

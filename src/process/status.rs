@@ -125,7 +125,7 @@ pub(super) fn stuck(shared: &Shared) -> Vec<u16> {
 pub(super) fn status(shared: &Shared) -> Status {
     let (snapshot, in_force) = (shared.composer.snapshot(), shared.composer.in_force());
     let stuck = stuck(shared);
-    let trunks = snapshot.trunks.iter().map(|trunk| {
+    let trunks = snapshot.trunks.iter().filter(|trunk| !trunk.is_vacant()).map(|trunk| {
         let hosts = trunk.hosts.iter().map(|host| {
             let heard = shared.journal.health().host(trunk.id, host);
             let key = address_key(trunk.transport, &host.name, host.port);
