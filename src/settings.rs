@@ -134,6 +134,8 @@ pub struct RecordSettings {
     pub path: PathBuf,
     /// Whether numbers stand whole or as pseudonyms.
     pub numbers: RecordNumbers,
+    /// Whether INVITEs that were refused before they became calls have records, too.
+    pub refused: bool,
 }
 
 /// How call records show numbers.

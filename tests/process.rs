@@ -10,7 +10,7 @@ use std::time::Duration;
 use tandem::event::{Alarm, CallRecord, EventKind, Severity};
 use tandem::journal::{Observation, Raised};
 use tandem::process::{AdminAnswer, AdminRequest, Running, ask};
-use tandem::twin::lab::{ALICE, CUSTOMER, QUEUE};
+use tandem::twin::lab::{ALICE, CUSTOMER, NOBODY, QUEUE};
 use tandem::twin::{Call, Flow, Lab, Placed, Platform};
 use tokio::sync::broadcast::Receiver;
 
@@ -411,6 +411,23 @@ async fn records_metrics_and_readiness_tell_of_a_call() {
     let record: CallRecord = serde_json::from_str(text.trim_end()).unwrap();
     assert_eq!((record.from_trunk.as_str(), record.to_trunk.as_str(), record.status), ("genesys", "teams", 200));
     assert_eq!(record.caller.reveal(), CUSTOMER);
+}
+
+#[tokio::test]
+async fn a_refused_call_has_a_record_with_both_numbers_and_why() {
+    let mut element = element("[records]\npath = \"calls.jsonl\"\n").await;
+    let mut refused = element.lab.genesys.place(&Placed::new(CUSTOMER, NOBODY)).await.unwrap();
+    refused.refused(404).await.unwrap();
+    element.until("the record", |kind| matches!(kind, EventKind::CallRefused(_))).await;
+    let records = element.path("calls.jsonl");
+    element.running.drain(false);
+    element.running.stopped().await;
+    let text = std::fs::read_to_string(records).unwrap();
+    let record: CallRecord = serde_json::from_str(text.trim_end()).unwrap();
+    assert_eq!((record.from_trunk.as_str(), record.to_trunk.as_str(), record.status), ("genesys", "", 404));
+    assert_eq!((record.caller.reveal().as_str(), record.callee.reveal().as_str()), (CUSTOMER, NOBODY));
+    assert_eq!(record.reason, "number not in the directory");
+    assert!(record.started_ms == record.ended_ms && record.answered_ms.is_none() && !record.from_call_id.is_empty());
 }
 
 #[tokio::test]

@@ -306,8 +306,9 @@ fn read_records(root: &Section<'_>, base: &Path) -> Option<RecordSettings> {
     }
     let words = [("full", RecordNumbers::Full), ("pseudonym", RecordNumbers::Pseudonym)];
     let numbers = records.choice("numbers", &words).unwrap_or(RecordNumbers::Full);
+    let refused = records.flag("refused").unwrap_or(true);
     records.finish();
-    path.map(|path| RecordSettings { path, numbers })
+    path.map(|path| RecordSettings { path, numbers, refused })
 }
 
 fn read_http(root: &Section<'_>) -> Option<SocketAddr> {

@@ -13,7 +13,7 @@ mod records;
 pub use alarms::{Alarms, Raised};
 pub use health::{Health, HostState};
 pub use metrics::{Metrics, WorkerGauges};
-pub use records::Records;
+pub use records::{Records, Taken};
 
 use crate::event::{Alarm, Event, EventKind};
 use crate::flow::TrunkId;
@@ -199,6 +199,15 @@ impl Journal {
                     && !records.write((**record).clone())
                 {
                     self.metrics.records_lost.inc();
+                }
+            }
+            EventKind::CallRefused(record) => {
+                if let Some(records) = self.records.load().as_ref() {
+                    match records.write_refused(record, unix_ms) {
+                        Taken::Queued => {}
+                        Taken::LeftOut => drop(self.metrics.refused_records_skipped.inc()),
+                        Taken::Lost => drop(self.metrics.records_lost.inc()),
+                    }
                 }
             }
             EventKind::Refused { trunk, status, reason } => {

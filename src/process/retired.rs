@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// How long a worker may take to say what it holds.
+/// How long the workers may take to say what they hold.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The trunks that were on their way out, and unused, when last looked at.
@@ -46,10 +46,9 @@ impl Retired {
         if leaving.is_empty() {
             return self.unused.clear();
         }
-        let Some(held) = held(shared).await.filter(|held| held.iter().all(|held| held.revision >= snapshot.revision))
-        else {
-            return self.unused.clear();
-        };
+        let held = tokio::time::timeout(PATIENCE, held(shared)).await.ok().flatten();
+        let newest = |held: &Vec<Held>| held.iter().all(|held| held.revision >= snapshot.revision);
+        let Some(held) = held.filter(newest) else { return self.unused.clear() };
         let in_use = |trunk: &Trunk| {
             let connected = |held: &Held| trunk.is_closed() && held.connections.contains(&trunk.id);
             held.iter().any(|held| held.calls.contains(&trunk.id) || connected(held))
@@ -97,7 +96,7 @@ async fn held(shared: &Shared) -> Option<Vec<Held>> {
     }
     let mut all = Vec::new();
     for held in asked {
-        all.push(tokio::time::timeout(PATIENCE, held).await.ok()?.ok()?);
+        all.push(held.await.ok()?);
     }
     Some(all)
 }

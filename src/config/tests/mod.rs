@@ -366,7 +366,8 @@ fn each_key_of_the_other_tables_has_its_effect() {
     assert!(one("directory", "file = \"users.csv\"").directory.unwrap().ends_with("users.csv"));
     let records = one("records", "path = \"calls.jsonl\"\nnumbers = \"pseudonym\"").records.unwrap();
     assert_eq!(records.numbers, RecordNumbers::Pseudonym);
-    assert!(records.path.ends_with("calls.jsonl"));
+    assert!(records.path.ends_with("calls.jsonl") && records.refused);
+    assert!(!one("records", "path = \"calls.jsonl\"\nrefused = false").records.unwrap().refused);
     assert_eq!(one("http", "listen = \"127.0.0.1:8081\"").http, "127.0.0.1:8081".parse().ok());
     assert!(one("admin", "socket = \"t.sock\"").admin_socket.ends_with("t.sock"));
     let log = one("log", "format = \"json\"\nfilter = \"debug\"").log;
