@@ -18,7 +18,6 @@ use crate::flow::TrunkId;
 use crate::settings::Settings;
 use crate::trunk::Trunk;
 use crate::worker::{Held, Order};
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -29,7 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The trunks that were on their way out, and unused, when last looked at.
 #[derive(Debug, Default)]
 pub(super) struct Retired {
-    unused: BTreeSet<TrunkId>,
+    /// The very trunks: a reload makes new ones, and what it may have let in counts from the beginning.
+    unused: Vec<Arc<Trunk>>,
 }
 
 impl Retired {
@@ -53,22 +53,19 @@ impl Retired {
             let connected = |held: &Held| trunk.is_closed() && held.connections.contains(&trunk.id);
             held.iter().any(|held| held.calls.contains(&trunk.id) || connected(held))
         };
-        let unused: BTreeSet<TrunkId> = leaving.iter().filter(|trunk| !in_use(trunk)).map(|trunk| trunk.id).collect();
-        let moving: Vec<&Arc<Trunk>> = leaving
-            .iter()
-            .copied()
-            .filter(|trunk| unused.contains(&trunk.id) && self.unused.contains(&trunk.id))
-            .collect();
-        self.unused = unused;
+        let unused = leaving.iter().filter(|trunk| !in_use(trunk)).map(|trunk| Arc::clone(trunk));
+        let before = |trunk: &Arc<Trunk>| self.unused.iter().any(|known| Arc::ptr_eq(known, trunk));
+        let (moving, waiting): (Vec<_>, Vec<_>) = unused.partition(before);
+        self.unused = waiting;
         if moving.is_empty() {
-            // Connections of a closed trunk that came up since are cut again.
-            return if leaving.iter().any(|trunk| trunk.is_closed()) {
-                control::recycle(shared)
-            };
+            // A handshake that was under way when its trunk was closed may have come to its end since.
+            if leaving.iter().any(|trunk| trunk.is_closed()) {
+                control::recycle(shared);
+            }
+            return;
         }
         let mut settings = (*shared.composer.in_force().settings).clone();
         for trunk in &moving {
-            self.unused.remove(&trunk.id);
             if trunk.is_closed() {
                 vacate_trunk(&mut settings, trunk.id);
                 tracing::info!(trunk = %trunk.name, "removed trunk is forgotten");
