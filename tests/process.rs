@@ -267,7 +267,15 @@ async fn a_removed_trunk_is_forgotten_after_its_last_call_and_its_place_is_free(
     assert!(&*trunk.name == "genesys" && trunk.retired && !trunk.is_closed(), "its call keeps it: {trunk:?}");
     let names: Vec<String> = element.running.status().trunks.into_iter().map(|trunk| trunk.name).collect();
     assert_eq!(names, ["teams", "genesys"]);
+
+    // A worker that is started anew takes the call up on the trunk that is being removed.
+    let worker = element.running.calls().await[0].worker;
+    element.running.panic_worker(worker);
+    element.until("the alarm of the restart", raised(&format!("worker_restart:{worker}"))).await;
+    re_invite(&mut teams, &mut genesys, Flow::Inactive).await;
+    element.confirmed().await;
     re_invite(&mut genesys, &mut teams, Flow::Inactive).await;
+    assert_eq!(element.running.status().trunks[1].calls, 1);
     hang_up(&mut teams, &mut genesys).await;
     let all_gone = snapshots.wait_for(|snapshot| snapshot.trunks.len() == 1);
     tokio::time::timeout(PATIENCE, all_gone).await.expect("the trunk goes with its last call").unwrap();

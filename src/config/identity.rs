@@ -199,7 +199,8 @@ pub(super) fn public(section: &Section<'_>, facts: &IdentityFacts, roots: &[Root
             let remedy = match government {
                 true => {
                     "put all intermediates into the file, and update ca-certificates; this cloud takes nothing but \
-                     DigiCert Global Root CA and DigiCert High Assurance EV Root CA"
+                     DigiCert Global Root CA and DigiCert High Assurance EV Root CA (where the system has dropped \
+                     those two, a good chain cannot be told from a bad one here)"
                 }
                 false => {
                     "put all intermediates into the file, and update ca-certificates; Teams refuses authorities \

@@ -158,6 +158,19 @@ mod tests {
         assert_eq!(fault(&["192.0.2.1", "192.0.2.2"], &["192.0.2.2"]), "", "two listeners");
     }
 
+    #[tokio::test]
+    async fn what_the_dns_does_not_say_is_no_fault() {
+        let hosts = [("sbc1.example.com".to_owned(), SmallVec::from_iter(["192.0.2.1".parse().unwrap()]))];
+        let runtime = tokio::runtime::Handle::current;
+        // Nobody answers at this port; the static table is asked first.
+        let silent = [std::net::SocketAddr::from(([127, 0, 0, 1], 9))];
+        let resolver = Resolver::new(runtime(), &silent, hosts.into(), 0, Arc::default()).unwrap();
+        assert_eq!(name(&["192.0.2.1"]).look(&resolver).await, Some(Ok(())));
+        assert!(name(&["192.0.2.9"]).look(&resolver).await.is_some_and(|result| result.is_err()));
+        let never_asked = OwnName { fqdn: "a".repeat(64).into(), ..name(&[]) };
+        assert_eq!(never_asked.look(&resolver).await, None);
+    }
+
     #[test]
     fn our_address_is_what_is_advertised_or_a_public_one_that_is_bound() {
         let own = |bind: &str, advertise: Option<&str>, lab| {
