@@ -3,11 +3,12 @@
 //!
 //! [`Edge`] composes and decides nothing of its own but who a message is for: a response belongs to a
 //! client transaction, and through it to a call or to [`Health`]; `request` says whose a request is,
-//! `owner` which worker's, `answer` what the element answers by itself.
+//! `owner` which worker's, `held` on which trunks calls are, `answer` what the element answers by itself.
 //!
 //! Every method is total and panics on no input.
 
 mod answer;
+mod held;
 mod moving;
 mod owner;
 mod request;
@@ -96,10 +97,10 @@ impl Edge {
         let mut transactions = Transactions::new(snapshot.edge.t1, minter.session_id());
         transactions.set_bound(snapshot.edge.max_transactions);
         let tags = FixedState::with_seed(minter.session_id());
-        let cx = Context::new(now, snapshot, transactions, minter, admission);
+        let mut cx = Context::new(now, snapshot, transactions, minter, admission);
         let mut health = speaks.then(Health::default);
         if let Some(health) = &mut health {
-            health.follow(&cx);
+            health.follow(&mut cx);
         }
         Self {
             node,
@@ -146,7 +147,7 @@ impl Edge {
                 self.cx.transactions.set_bound(snapshot.edge.max_transactions);
                 self.cx.snapshot = snapshot;
                 if let Some(health) = &mut self.health {
-                    health.follow(&self.cx);
+                    health.follow(&mut self.cx);
                 }
             }
             Input::Drain { now } => {

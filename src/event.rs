@@ -35,6 +35,8 @@ pub enum EventKind {
     },
     /// The last leg ended; the record says all about the call.
     CallEnded(Box<CallRecord>),
+    /// An INVITE was refused before it became a call: what there is to say of it. Comes after [`Refused`](Self::Refused).
+    CallRefused(Box<CallRecord>),
     /// A request was refused by us.
     Refused {
         /// The trunk it came from, when that was known.
@@ -55,6 +57,8 @@ pub enum EventKind {
     Host {
         /// The trunk.
         trunk: TrunkId,
+        /// The port that is written for the host, if one is: it belongs to its name.
+        port: Option<u16>,
         /// The host's name.
         host: Arc<str>,
         /// Whether calls may go there.
@@ -132,7 +136,8 @@ pub enum EndedBy {
     Tandem,
 }
 
-/// All that a call record says (one JSON line a call).
+/// All that a call record says (one JSON line a call). A refused INVITE has one, too: it begins and ends in
+/// the same millisecond, and `to_trunk` is empty.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct CallRecord {
     /// UUIDv7 of the call.

@@ -3,6 +3,8 @@
 //! One worker speaks for all, since the platforms count what they receive. A host is up until it fails:
 //! no answer or 503 takes it down, the first answer that counts brings it back. For Teams only a 2xx
 //! counts: 403 means that the trunk is not known there. For the others any answer is a sign of life.
+//! What is known of a host goes by its name and port: a reload may give its place to another. A trunk
+//! whose hosts are all down has an alarm of its own; its calls are tried all the same ([`routing`]).
 
 use crate::call::{CallKey, Context};
 use crate::event::{Alarm, EventKind, Severity};
@@ -11,8 +13,8 @@ use crate::normalize;
 use crate::routing;
 use crate::sip::{Draft, Method, Name};
 use crate::transaction::ClientId;
-use crate::trunk::{Kind, Trunk};
-use std::collections::BTreeMap;
+use crate::trunk::{Host, Kind, Trunk};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,7 +24,9 @@ const JITTER_MS: u32 = 5_000;
 /// The states of all hosts that get our OPTIONS.
 #[derive(Debug, Default)]
 pub struct Health {
-    hosts: BTreeMap<(TrunkId, usize), HostState>,
+    hosts: BTreeMap<(TrunkId, Host), HostState>,
+    /// Trunks without a host that is up.
+    dark: BTreeSet<TrunkId>,
 }
 
 #[derive(Debug)]
@@ -36,18 +40,21 @@ struct HostState {
 
 impl Health {
     /// Follows the snapshot: new hosts are asked at once, hosts that are gone are forgotten.
-    pub fn follow(&mut self, cx: &Context) {
-        let wanted: Vec<(TrunkId, usize)> = cx
+    pub fn follow(&mut self, cx: &mut Context) {
+        let wanted: Vec<(TrunkId, Host)> = cx
             .snapshot
             .trunks
             .iter()
             .filter(|trunk| trunk.options_interval.is_some() && !trunk.retired)
-            .flat_map(|trunk| (0..trunk.hosts.len()).map(|host| (trunk.id, host)))
+            .flat_map(|trunk| trunk.hosts.iter().map(|host| (trunk.id, host.clone())))
             .collect();
         self.hosts.retain(|host, _| wanted.contains(host));
         for host in wanted {
             let due = cx.now.monotonic;
             self.hosts.entry(host).or_insert(HostState { due, pending: None, up: None, cseq: 0 });
+        }
+        for id in self.dark.clone() {
+            self.judge(cx, id);
         }
     }
 
@@ -62,8 +69,9 @@ impl Health {
             return;
         }
         let now = cx.now.monotonic;
-        for (&(id, index), state) in &mut self.hosts {
-            let Some(trunk) = cx.snapshot.trunk(id).cloned() else { continue };
+        for ((id, host), state) in &mut self.hosts {
+            let Some(trunk) = cx.snapshot.trunk(*id).cloned() else { continue };
+            let Some(index) = trunk.hosts.iter().position(|own| own == host) else { continue };
             let (true, Some(interval)) = (state.due <= now, trunk.options_interval) else { continue };
             let jitter = u64::from(cx.minter.cseq() % JITTER_MS);
             state.due = now + interval + Duration::from_millis(jitter);
@@ -76,9 +84,10 @@ impl Health {
 
     /// The result of an OPTIONS: its final status, or `None` when none came. Returns whether it was one of ours.
     pub fn handle_result(&mut self, cx: &mut Context, client: ClientId, status: Option<u16>) -> bool {
-        let Some((&(id, index), state)) = self.hosts.iter_mut().find(|(_, state)| state.pending == Some(client)) else {
+        let Some(((id, host), state)) = self.hosts.iter_mut().find(|(_, state)| state.pending == Some(client)) else {
             return false;
         };
+        let (id, host) = (*id, host.clone());
         state.pending = None;
         let Some(trunk) = cx.snapshot.trunk(id).cloned() else { return true };
         let up = match (trunk.kind, status) {
@@ -86,20 +95,36 @@ impl Health {
             (Kind::Teams, Some(status)) => (200..300).contains(&status),
             (Kind::Genesys | Kind::Generic, Some(_)) => true,
         };
-        let before = state.up.replace(up);
-        if before == Some(up) || (before.is_none() && up) {
-            if before.is_none() {
-                report(cx, &trunk, index, up, status);
-            }
-            return true;
+        if state.up.replace(up) != Some(up) {
+            report(cx, &trunk, &host, up, status);
+            self.judge(cx, id);
         }
-        report(cx, &trunk, index, up, status);
         true
+    }
+
+    /// Raises or clears the alarm of a trunk without a host that is up. One that was not asked yet may be.
+    fn judge(&mut self, cx: &mut Context, id: TrunkId) {
+        let hosts = || self.hosts.iter().filter(|((of, _), _)| *of == id).map(|(_, state)| state.up);
+        let dark = hosts().next().is_some() && hosts().all(|up| up == Some(false));
+        // Cleared as often as a host comes up: a worker started anew does not know what its predecessor raised.
+        let up = hosts().any(|up| up == Some(true));
+        let before = if dark { !self.dark.insert(id) } else { self.dark.remove(&id) };
+        if let Some(trunk) = cx.snapshot.trunk(id).cloned().filter(|_| dark != before || up) {
+            cx.event(None, EventKind::Alarm(no_host(&trunk, dark)));
+        }
     }
 }
 
-fn report(cx: &mut Context, trunk: &Trunk, index: usize, up: bool, status: Option<u16>) {
-    let Some(host) = trunk.hosts.get(index) else { return };
+fn no_host(trunk: &Trunk, raised: bool) -> Alarm {
+    let text = match raised {
+        true => format!("every host of trunk {} is down; calls are tried on them all the same", trunk.name),
+        false => format!("trunk {} has a host that answers", trunk.name),
+    };
+    let remedy = "see the alarms of the hosts; check network, firewall and certificates";
+    Alarm { key: format!("trunk_down:{}", trunk.name), severity: Severity::Critical, raised, text, remedy }
+}
+
+fn report(cx: &mut Context, trunk: &Trunk, host: &Host, up: bool, status: Option<u16>) {
     let why = match status {
         Some(status) => format!("OPTIONS answered with {status}"),
         None => "OPTIONS not answered".to_owned(),
@@ -111,12 +136,13 @@ fn report(cx: &mut Context, trunk: &Trunk, index: usize, up: bool, status: Optio
         (Kind::Genesys, None) => "check the trunk's access list in Genesys, the firewall and the region (GEN-23)",
         _ => "check name resolution, firewall, certificates and the platform's status",
     };
-    cx.event(None, EventKind::Host { trunk: trunk.id, host: host.name.clone(), up, why: why.clone() });
+    let (port, name) = (host.port, host.name.clone());
+    cx.event(None, EventKind::Host { trunk: trunk.id, port, host: name, up, why: why.clone() });
     let alarm = Alarm {
-        key: format!("host:{}:{}", trunk.name, host.name),
+        key: format!("host:{}:{host}", trunk.name),
         severity: Severity::Critical,
         raised: !up,
-        text: format!("{} of trunk {}: {why}", host.name, trunk.name),
+        text: format!("{host} of trunk {}: {why}", trunk.name),
         remedy,
     };
     cx.event(None, EventKind::Alarm(alarm));

@@ -47,9 +47,9 @@ pub enum Refusal {
     /// The directory says that the user may not be called.
     #[error("user not active")]
     Inactive,
-    /// Every host of every target is down, or the trunk is being removed.
+    /// The trunks of the route are being removed, or have no host.
     #[error("no target available")]
-    AllDown,
+    NoTarget,
 }
 
 impl Refusal {
@@ -61,7 +61,7 @@ impl Refusal {
             Self::Scheme => 416,
             Self::Inactive => 480,
             Self::Incomplete => 484,
-            Self::AllDown => 503,
+            Self::NoTarget => 503,
         }
     }
 
@@ -77,7 +77,7 @@ impl Refusal {
             Self::NoRoute => "no-route",
             Self::UnknownNumber => "unknown-number",
             Self::Inactive => "inactive",
-            Self::AllDown => "all-down",
+            Self::NoTarget => "no-target",
         }
     }
 }
@@ -157,11 +157,13 @@ pub struct Decision {
 
 /// Where a call from `from` to `number` goes.
 ///
-/// The hosts of a route's trunks are tried in order; those that health has found down are left out.
+/// The hosts of a route's trunks are tried in order; those that health has found down are left out. When
+/// it has found all of them down, all are tried: a host that leaves OPTIONS unanswered may still take
+/// calls, and refusing without trying is the worse mistake (TDR-39 speaks of one name among others).
 ///
 /// # Errors
 ///
-/// [`Refusal::NoRoute`], [`Refusal::UnknownNumber`], [`Refusal::Inactive`] or [`Refusal::AllDown`].
+/// [`Refusal::NoRoute`], [`Refusal::UnknownNumber`], [`Refusal::Inactive`] or [`Refusal::NoTarget`].
 pub fn route(snapshot: &Snapshot, from: &Trunk, number: &Number) -> Result<Decision, Refusal> {
     let entry = snapshot.directory.lookup(number);
     // Why nothing matched, should it come to that: the most telling reason wins.
@@ -181,7 +183,7 @@ pub fn route(snapshot: &Snapshot, from: &Trunk, number: &Number) -> Result<Decis
         if matches {
             let targets = targets(snapshot, route);
             if targets.is_empty() {
-                return Err(Refusal::AllDown);
+                return Err(Refusal::NoTarget);
             }
             return Ok(Decision { targets, user: entry.map(|entry| entry.user.clone()), route: place });
         }
@@ -190,11 +192,14 @@ pub fn route(snapshot: &Snapshot, from: &Trunk, number: &Number) -> Result<Decis
 }
 
 fn targets(snapshot: &Snapshot, route: &Route) -> SmallVec<[Target; 4]> {
-    let trunks = route.to.iter().filter_map(|&id| snapshot.trunk(id)).filter(|trunk| !trunk.retired);
-    trunks
-        .flat_map(|trunk| (0..trunk.hosts.len()).map(|host| Target { trunk: trunk.id, host }))
-        .filter(|target| !snapshot.down.contains(&(target.trunk, target.host)))
-        .collect()
+    let trunks = || route.to.iter().filter_map(|&id| snapshot.trunk(id)).filter(|trunk| !trunk.retired);
+    let all = || trunks().flat_map(|trunk| trunk.hosts.iter().enumerate().map(move |host| (trunk.id, host)));
+    let is_up = |trunk, host| !snapshot.down.iter().any(|(id, down)| *id == trunk && down == host);
+    let up: SmallVec<[Target; 4]> = all()
+        .filter(|&(trunk, (_, host))| is_up(trunk, host))
+        .map(|(trunk, (host, _))| Target { trunk, host })
+        .collect();
+    if up.is_empty() { all().map(|(trunk, (host, _))| Target { trunk, host }).collect() } else { up }
 }
 
 /// How an attempt at a target ended without an answer to give.

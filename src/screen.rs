@@ -6,9 +6,11 @@
 
 use crate::call::session_timer::{SessionTimer, TooSmall};
 use crate::call::{Admit, CallKey, Context, NewCall, unknown_extensions};
+use crate::event::{CallRecord, EndedBy};
 use crate::flow::Peer;
 use crate::identifier::Identity;
 use crate::normalize;
+use crate::pii::Pii;
 use crate::routing;
 use crate::sip::sdp::Sdp;
 use crate::sip::{Draft, Message, Name, NameAddr, Scheme, Uri, decimal, sdp_part};
@@ -95,7 +97,7 @@ impl Refusal {
             Self::Interval(floor) => draft.put_number(Name::MinSe, *floor),
             Self::Draining | Self::TooManyCalls => draft.put(Name::RetryAfter, "10"),
             Self::TooFast => draft.put(Name::RetryAfter, "1"),
-            Self::Routing(routing::Refusal::AllDown) => draft.put(Name::RetryAfter, "10"),
+            Self::Routing(routing::Refusal::NoTarget) => draft.put(Name::RetryAfter, "10"),
             Self::Scheme
             | Self::MalformedUri
             | Self::Malformed(_)
@@ -117,6 +119,52 @@ pub struct Refused {
     pub via: Option<String>,
     /// Why.
     pub refusal: Refusal,
+}
+
+/// How much of what a peer wrote a record of a refused call keeps, in octets: it may be anything.
+const MAX_WRITTEN: usize = 256;
+
+impl Refused {
+    /// The record of the call that was not to be. `None`: its peer is no trunk any more.
+    pub fn record(&self, cx: &mut Context, peer: &Peer) -> Option<CallRecord> {
+        let request = &self.request;
+        // One of several, but not which: then the trunk stays empty.
+        let only = || peer.trunks.first().copied().filter(|_| peer.trunks.len() == 1);
+        let trunk = routing::identify(&cx.snapshot, peer, request).ok().or_else(only);
+        let trunk = trunk.and_then(|id| cx.snapshot.trunk(id)).cloned();
+        if peer.trunks.is_empty() {
+            return None;
+        }
+        let conversation = trunk.as_ref().filter(|trunk| trunk.kind == Kind::Genesys);
+        let conversation = conversation.and_then(|_| request.extension("x-inin-cnv").next());
+        let country_code = cx.snapshot.edge.country_code.clone();
+        let called = trunk.as_ref().and_then(|trunk| normalize::called(trunk, &country_code, request).ok());
+        let caller = trunk.as_ref().and_then(|trunk| normalize::caller(trunk, &country_code, request).number);
+        let from = request.header(Name::From).and_then(|value| NameAddr::parse(value).ok());
+        let user = |uri: &str| Uri::parse(uri).ok().and_then(|uri| uri.user().map(written)).unwrap_or_default();
+        let caller = caller.map(|number| number.user_part());
+        let caller = caller.unwrap_or_else(|| from.map(|from| user(from.uri_text())).unwrap_or_default());
+        let called = called.map_or_else(|| user(request.request_uri()), |number| number.user_part());
+        Some(CallRecord {
+            id: cx.minter.uuid(cx.now.unix_ms),
+            started_ms: cx.now.unix_ms,
+            ended_ms: cx.now.unix_ms,
+            from_trunk: trunk.map(|trunk| trunk.name.to_string()).unwrap_or_default(),
+            caller: Pii::new(caller),
+            callee: Pii::new(called),
+            status: self.refusal.status(),
+            reason: self.refusal.to_string(),
+            ended_by: EndedBy::Tandem,
+            from_call_id: written(request.call_id()),
+            conversation: conversation.map(written).unwrap_or_default(),
+            ..CallRecord::default()
+        })
+    }
+}
+
+fn written(text: &str) -> String {
+    let end = (0..=text.len().min(MAX_WRITTEN)).rev().find(|&end| text.is_char_boundary(end));
+    text.get(..end.unwrap_or(0)).unwrap_or_default().to_owned()
 }
 
 /// What the worker has room for.
@@ -285,4 +333,17 @@ fn offer(request: &Message) -> Result<Option<Bytes>, Refusal> {
     let offer = sdp_part(request.header(Name::ContentType).unwrap_or(""), &body).ok_or(Refusal::MediaType)?;
     Sdp::parse(offer.clone()).map_err(|_| Refusal::Description)?;
     Ok(Some(offer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_what_a_peer_wrote_a_record_keeps_a_bounded_whole_number_of_characters() {
+        assert_eq!(written("a@example.com"), "a@example.com");
+        let long = "ä".repeat(MAX_WRITTEN);
+        assert_eq!(written(&format!("x{long}")), format!("x{}", "ä".repeat((MAX_WRITTEN - 1) / 2)));
+        assert_eq!(written(""), "");
+    }
 }

@@ -14,6 +14,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The most trunks at once, those that were removed and still have calls included: each has its place in
+/// the counters of admission. Far above what one machine's calls come from.
+pub const MAX_TRUNKS: usize = 1024;
+
 /// A whole configuration, settled.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -130,6 +134,8 @@ pub struct RecordSettings {
     pub path: PathBuf,
     /// Whether numbers stand whole or as pseudonyms.
     pub numbers: RecordNumbers,
+    /// Whether INVITEs that were refused before they became calls have records, too.
+    pub refused: bool,
 }
 
 /// How call records show numbers.

@@ -6,7 +6,7 @@
 use crate::directory::Directory;
 use crate::flow::{Transport, TrunkId};
 use crate::number::{Pattern, PatternError};
-use crate::trunk::Trunk;
+use crate::trunk::{Host, Trunk};
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 use std::net::SocketAddr;
@@ -28,8 +28,8 @@ pub struct Snapshot {
     pub directory: Arc<Directory>,
     /// Where the names of hosts lead, best address first; the keys are [`address_key`]s.
     pub addresses: HashMap<String, SmallVec<[SocketAddr; 4]>>,
-    /// Hosts of trunks that are down: (trunk, index of the host).
-    pub down: Vec<(TrunkId, usize)>,
+    /// Hosts of trunks that are down. By name and port, not by place: a reload may put another host there.
+    pub down: Vec<(TrunkId, Host)>,
     /// Which worker owns each virtual slot of the identifiers we mint.
     pub slots: Arc<[u16; 256]>,
 }

@@ -9,6 +9,7 @@ pub mod platforms;
 use crate::flow::{ListenerId, Transport, TrunkId};
 use crate::sip::Method;
 use ipnet::IpNet;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,12 +38,23 @@ pub enum EarlyMedia {
 }
 
 /// One host of a trunk, in the order calls try them (TDR-17, GEN-85).
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Host {
     /// A name, or an address literal.
     pub name: Arc<str>,
     /// The port; `None` lets SRV choose it, else the transport's default (RFC 3263 §4.2).
     pub port: Option<u16>,
+}
+
+/// As the configuration writes it: `sip.example.com`, `sip.example.com:5061`, `[2001:db8::7]:5061`.
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.port {
+            None => f.write_str(&self.name),
+            Some(port) if self.name.contains(':') => write!(f, "[{}]:{port}", self.name.trim_matches(['[', ']'])),
+            Some(port) => write!(f, "{}:{port}", self.name),
+        }
+    }
 }
 
 /// How a trunk's inbound INVITEs name us, and how ours name the trunk (GEN-12 to 15).
@@ -56,6 +68,17 @@ pub enum Termination {
     Tgrp,
     /// `sip:identifier@domain`, the number in To
     Dnis,
+}
+
+/// Which host the Request-URI of a call to the hub names (TDR-49: open at Microsoft, and both are in use).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RequestUriHost {
+    /// [`Trunk::request_host`], whichever host is dialled.
+    #[default]
+    First,
+    /// The host that is dialled.
+    Dialled,
 }
 
 /// A trunk, settled.
@@ -77,6 +100,8 @@ pub struct Trunk {
     pub hosts: Vec<Host>,
     /// Host of the Request-URI of calls to it: the hub's first name (TDR-49), the trunk's FQDN (GEN-13).
     pub request_host: Arc<str>,
+    /// Whether that changes when a call goes on to another host; [`RequestUriHost::First`] but for Teams.
+    pub request_uri_host: RequestUriHost,
     /// How a call names the trunk (Genesys only).
     pub termination: Termination,
     /// The trunk's inbound SIP termination identifier (GEN-12); empty for other platforms than Genesys.
@@ -115,6 +140,28 @@ pub struct Trunk {
 }
 
 impl Trunk {
+    /// A place without a trunk, which the next new one takes: the others keep theirs.
+    pub fn vacant(id: TrunkId) -> Self {
+        Self { retired: true, ..platforms::generic().into_trunk(id, "", "", 0) }
+    }
+
+    /// Whether this is a place without a trunk.
+    pub fn is_vacant(&self) -> bool {
+        self.name.is_empty()
+    }
+
+    /// The same trunk when it is removed and its last call has ended: nobody is it, and nowhere is dialled for it.
+    pub fn closed(&self) -> Self {
+        let (id, kind, transport) = (self.id, self.kind, self.transport);
+        let nothing = platforms::generic().into_trunk(id, &self.name, &self.fqdn, self.port);
+        Self { retired: true, kind, transport, ..nothing }
+    }
+
+    /// Whether nobody can be it and nowhere is dialled for it any more.
+    pub fn is_closed(&self) -> bool {
+        self.retired && self.sources.is_empty() && self.hosts.is_empty() && self.suffixes.is_empty()
+    }
+
     /// Whether the platform takes requests of `method` (TDR-90).
     pub fn takes(&self, method: &Method) -> bool {
         self.methods.contains(method)
@@ -165,6 +212,14 @@ pub fn name_matches(expected: &str, presented: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_is_shown_as_it_is_written() {
+        let shown = |name: &str, port| Host { name: Arc::from(name), port }.to_string();
+        assert_eq!(shown("sip.example.com", Some(5061)), "sip.example.com:5061");
+        assert_eq!(shown("sip.example.com", None), "sip.example.com");
+        assert_eq!(shown("2001:db8::7", Some(5061)), "[2001:db8::7]:5061");
+    }
 
     #[test]
     fn a_wildcard_stands_for_one_label() {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tandem::event::{Alarm, CallRecord, EventKind, Severity};
 use tandem::journal::{Observation, Raised};
 use tandem::process::{AdminAnswer, AdminRequest, Running, ask};
-use tandem::twin::lab::{ALICE, CUSTOMER, QUEUE};
+use tandem::twin::lab::{ALICE, CUSTOMER, NOBODY, QUEUE};
 use tandem::twin::{Call, Flow, Lab, Placed, Platform};
 use tokio::sync::broadcast::Receiver;
 
@@ -25,7 +25,11 @@ struct Element {
 
 /// Starts both platforms and Tandem between them; `further` tables go to the end of the configuration.
 async fn element(further: &str) -> Element {
-    let lab = Lab::start(further).await.unwrap();
+    of_lab(Lab::start(further).await.unwrap())
+}
+
+/// Starts Tandem with what stands in the lab's file.
+fn of_lab(lab: Lab) -> Element {
     let loaded = tandem::config::load(&lab.configuration);
     let loaded = loaded.unwrap_or_else(|findings| panic!("{}", findings[0].render(false)));
     let running = Running::start(loaded.settings).unwrap();
@@ -229,6 +233,99 @@ async fn a_trunk_that_a_reload_removes_lives_until_its_last_call_ends() {
     element.ended().await;
 }
 
+/// `text` without the tables from `first` up to `next`.
+fn without(text: &str, first: &str, next: &str) -> String {
+    let (front, rest) = text.split_once(first).unwrap();
+    format!("{front}{next}{}", rest.split_once(next).unwrap().1)
+}
+
+#[tokio::test]
+async fn a_removed_trunk_is_forgotten_after_its_last_call_and_its_place_is_free() {
+    let lab = Lab::start("[connections]\nhandshake_timeout = \"1 s\"\n").await.unwrap();
+    let text = std::fs::read_to_string(&lab.configuration).unwrap();
+    let trust = text.lines().find(|line| line.starts_with("trust")).unwrap();
+    let generic = |name: &str, source: &str| {
+        format!("[trunk.{name}]\nkind = \"generic\"\ntls = \"public\"\n{trust}\nsources = [\"{source}\"]\n\n")
+    };
+    // A second is long enough for what an old snapshot began.
+    let text = text.replace("[edge]", "[edge]\nt1 = \"10ms\"");
+    let text = text.replace("[trunk.genesys]", &format!("{}[trunk.genesys]", generic("idle", "127.0.0.40/32")));
+    std::fs::write(&lab.configuration, &text).unwrap();
+    let mut element = of_lab(lab);
+    let (mut genesys, mut teams) = connect(&element.lab.genesys, &element.lab.hub, CUSTOMER, ALICE).await;
+    element.confirmed().await;
+    let mut snapshots = element.running.snapshots();
+
+    let route = "[[route]]\nfrom = \"teams\"\nto = [\"teams\"]\n\n[numbers]";
+    let fewer = without(&text, "[trunk.idle]", "[numbers]").replace("[numbers]", route);
+    std::fs::write(&element.lab.configuration, &fewer).unwrap();
+    let reloaded = element.running.reload().await;
+    assert!(reloaded.accepted, "{reloaded:?}");
+    let idle_gone = snapshots.wait_for(|snapshot| snapshot.trunks[1].is_vacant());
+    tokio::time::timeout(PATIENCE, idle_gone).await.expect("a trunk without calls goes").unwrap();
+    let trunk = element.running.snapshot().trunks[2].clone();
+    assert!(&*trunk.name == "genesys" && trunk.retired && !trunk.is_closed(), "its call keeps it: {trunk:?}");
+    let names: Vec<String> = element.running.status().trunks.into_iter().map(|trunk| trunk.name).collect();
+    assert_eq!(names, ["teams", "genesys"]);
+
+    // A worker that is started anew takes the call up on the trunk that is being removed.
+    let worker = element.running.calls().await[0].worker;
+    element.running.panic_worker(worker);
+    element.until("the alarm of the restart", raised(&format!("worker_restart:{worker}"))).await;
+    re_invite(&mut teams, &mut genesys, Flow::Inactive).await;
+    element.confirmed().await;
+    re_invite(&mut genesys, &mut teams, Flow::Inactive).await;
+    assert_eq!(element.running.status().trunks[1].calls, 1);
+    hang_up(&mut teams, &mut genesys).await;
+    let all_gone = snapshots.wait_for(|snapshot| snapshot.trunks.len() == 1);
+    tokio::time::timeout(PATIENCE, all_gone).await.expect("the trunk goes with its last call").unwrap();
+
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.21:0".parse().unwrap()).unwrap();
+    let mut stranger = socket.connect(element.lab.sbc).await.unwrap();
+    let mut octets = [0; 1];
+    let read = tokio::io::AsyncReadExt::read(&mut stranger, &mut octets);
+    assert_eq!(tokio::time::timeout(PATIENCE, read).await.unwrap().unwrap_or(0), 0, "its sources are strangers");
+
+    // The places are taken again, and what comes now means the new ones.
+    let other = text.replace("[trunk.idle]", "[trunk.other]");
+    std::fs::write(&element.lab.configuration, &other).unwrap();
+    let reloaded = element.running.reload().await;
+    assert!(reloaded.accepted, "{reloaded:?}");
+    let names: Vec<String> = element.running.status().trunks.into_iter().map(|trunk| trunk.name).collect();
+    assert_eq!(names, ["teams", "other", "genesys"]);
+    let (mut genesys, mut teams) = connect(&element.lab.genesys, &element.lab.hub, CUSTOMER, ALICE).await;
+    let calls = element.running.calls().await;
+    assert_eq!((calls[0].from.as_str(), calls[0].to.as_str()), ("genesys", "teams"));
+    hang_up(&mut genesys, &mut teams).await;
+    element.ended().await;
+}
+
+#[tokio::test]
+async fn a_name_of_ours_that_leads_elsewhere_is_an_alarm_until_it_is_mended_tdr_24() {
+    let mut element = element("").await;
+    let file = element.lab.configuration.clone();
+    let good = std::fs::read_to_string(&file).unwrap();
+    let leading_to = |addresses: &str| good.replace("[hosts]", &format!("[hosts]\n\"sbc1.example.com\" = {addresses}"));
+    std::fs::write(&file, leading_to("[\"127.0.0.2\", \"127.0.0.3\"]")).unwrap();
+    assert!(element.running.reload().await.accepted);
+    let key = "own_name:sbc1.example.com";
+    let alarm = element.until("the alarm", raised(key)).await;
+    let EventKind::Alarm(alarm) = &alarm.event.kind else { unreachable!() };
+    assert!(alarm.text.contains("127.0.0.2 and 127.0.0.3") && alarm.remedy.contains("one A record"), "{alarm:?}");
+
+    std::fs::write(&file, leading_to("\"127.0.0.2\"")).unwrap();
+    assert!(element.running.reload().await.accepted);
+    element
+        .until(
+            "the end of the alarm",
+            |kind| matches!(kind, EventKind::Alarm(alarm) if !alarm.raised && alarm.key == key),
+        )
+        .await;
+    assert!(!element.running.journal().alarms().is_raised(key));
+    element.ended().await;
+}
+
 #[tokio::test]
 async fn a_changed_file_is_taken_without_being_asked_and_a_broken_directory_is_not() {
     let element = element("").await;
@@ -322,6 +419,23 @@ async fn records_metrics_and_readiness_tell_of_a_call() {
     let record: CallRecord = serde_json::from_str(text.trim_end()).unwrap();
     assert_eq!((record.from_trunk.as_str(), record.to_trunk.as_str(), record.status), ("genesys", "teams", 200));
     assert_eq!(record.caller.reveal(), CUSTOMER);
+}
+
+#[tokio::test]
+async fn a_refused_call_has_a_record_with_both_numbers_and_why() {
+    let mut element = element("[records]\npath = \"calls.jsonl\"\n").await;
+    let mut refused = element.lab.genesys.place(&Placed::new(CUSTOMER, NOBODY)).await.unwrap();
+    refused.refused(404).await.unwrap();
+    element.until("the record", |kind| matches!(kind, EventKind::CallRefused(_))).await;
+    let records = element.path("calls.jsonl");
+    element.running.drain(false);
+    element.running.stopped().await;
+    let text = std::fs::read_to_string(records).unwrap();
+    let record: CallRecord = serde_json::from_str(text.trim_end()).unwrap();
+    assert_eq!((record.from_trunk.as_str(), record.to_trunk.as_str(), record.status), ("genesys", "", 404));
+    assert_eq!((record.caller.reveal().as_str(), record.callee.reveal().as_str()), (CUSTOMER, NOBODY));
+    assert_eq!(record.reason, "number not in the directory");
+    assert!(record.started_ms == record.ended_ms && record.answered_ms.is_none() && !record.from_call_id.is_empty());
 }
 
 #[tokio::test]

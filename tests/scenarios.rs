@@ -32,7 +32,7 @@ use std::time::Duration;
 use tandem::io::{Answer, Input};
 use tandem::sip::sdp::Sdp;
 use tandem::sip::{Draft, Edits, Message, Method, Name};
-use tandem::trunk::{EarlyMedia, Trunk};
+use tandem::trunk::{EarlyMedia, RequestUriHost, Trunk};
 use world::{Arrived, World};
 
 type Outcome = Result<(), String>;
@@ -150,8 +150,9 @@ fn command(world: &mut World, words: &[&str], clauses: &[&str]) -> Outcome {
         ["unreachable", host] => world.unreachable.push((*host).to_owned()),
         ["reachable"] => world.unreachable.clear(),
         ["down", name, host] => {
-            let host = host.parse().map_err(|_| "not an index of a host")?;
+            let host: usize = host.parse().map_err(|_| "not an index of a host")?;
             let id = world.parties[at(world, name)?].platform.trunk;
+            let host = world.snapshot.trunk(id).and_then(|trunk| trunk.hosts.get(host)).ok_or("no such host")?.clone();
             world.configure(|snapshot| snapshot.down.push((id, host)));
         }
         ["drain"] => world.input(Input::Drain { now: false }),
@@ -239,6 +240,8 @@ fn set(world: &mut World, key: &str, value: &str) -> Outcome {
                 "max_calls" => trunk.max_calls = value.parse().ok(),
                 "max_call_rate" => trunk.max_call_rate = value.parse().ok(),
                 "methods" => trunk.methods.push(method(value)),
+                "request_uri_host" => trunk.request_uri_host = RequestUriHost::Dialled,
+                "hosts" if value == "rotated" => trunk.hosts.rotate_left(1),
                 "retired" => trunk.retired = true,
                 "name" => trunk.name = value.into(),
                 _ => unknown = true,

@@ -7,6 +7,7 @@
 use super::context::Context;
 use super::leg::{Errand, Leg};
 use super::{CallKey, Side};
+use crate::flow::TrunkId;
 use crate::sip::{Message, Method, Name};
 use smallvec::SmallVec;
 
@@ -46,6 +47,11 @@ impl Forks {
         if leg.ack.is_some() {
             self.0.push(leg);
         }
+    }
+
+    /// The trunks of these legs.
+    pub fn trunks(&self) -> impl Iterator<Item = TrunkId> {
+        self.0.iter().map(|leg| leg.trunk.id)
     }
 
     /// Whether there is nothing that could be asked for again.

@@ -272,6 +272,14 @@ impl Call {
         }
     }
 
+    /// The trunks that the call has a leg on or may yet try.
+    pub fn trunks(&self) -> impl Iterator<Item = TrunkId> {
+        let orphans = self.orphans.iter().map(|orphan| &orphan.leg);
+        let legs = [Some(&self.caller), self.callee.as_ref()].into_iter().flatten().chain(orphans);
+        let targets = self.targets.iter().map(|target| target.trunk);
+        legs.map(|leg| leg.trunk.id).chain(targets).chain(self.forks.trunks())
+    }
+
     /// The trunks that a server transaction of this call may be on: that of its leg where one holds it,
     /// else both.
     pub fn trunks_of(&self, id: ServerId) -> impl Iterator<Item = &Arc<Trunk>> {

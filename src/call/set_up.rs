@@ -216,7 +216,7 @@ impl Call {
         if let Some(incoming) = &self.caller.incoming {
             attempt.crossing = crossing(&self.caller, &trunk, &incoming.request);
         }
-        let form = normalize::invite_form(&trunk, &attempt.parties.caller, &attempt.parties.called);
+        let form = normalize::invite_form(&trunk, target.host, &attempt.parties.caller, &attempt.parties.called);
         let slot = cx.minter.slot_of(&self.caller.dialog.local_tag);
         let tag = ByteString::from(cx.minter.tag(slot));
         let call_id = format!("{}@{}", cx.minter.call_id(slot), trunk.fqdn);

@@ -49,8 +49,7 @@ fn own_name(settings: &TrunkSettings, section: &Section<'_>) {
 /// What peers see of the listener: its port in the government clouds (TDR-18), its name behind NAT (TDR-44).
 fn listener(settings: &TrunkSettings, section: &Section<'_>, all: &Settings) {
     let trunk = &settings.trunk;
-    let government = trunk.kind == Kind::Teams && trunk.request_host.ends_with(".teams.microsoft.us");
-    if government && trunk.port != 5061 {
+    if is_government(trunk) && trunk.port != 5061 {
         let message = format!("this cloud takes port 5061 and no other, and trunk `{}` has {}", trunk.name, trunk.port);
         let remedy = "listen on tls:…:5061, or advertise a host with port 5061";
         section.findings().error(section.place("cloud"), message).remedy(remedy).rule("TDR-18");
@@ -62,6 +61,11 @@ fn listener(settings: &TrunkSettings, section: &Section<'_>, all: &Settings) {
         let remedy = "advertise a name that leads there: the platforms verify names";
         section.findings().warning(section.place("listen"), message).remedy(remedy).rule("TDR-44");
     }
+}
+
+/// Whether it is the hub of GCC High or DoD, which have rules of their own (TDR-9, TDR-18).
+pub(super) fn is_government(trunk: &Trunk) -> bool {
+    trunk.kind == Kind::Teams && trunk.request_host.ends_with(".teams.microsoft.us")
 }
 
 /// Ringing ends before Genesys does (GEN-82); OPTIONS keep the pace that Teams counts (TDR-32).

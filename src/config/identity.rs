@@ -2,13 +2,15 @@
 //!
 //! The facts come from [`transport`](crate::transport), which presents the same files on the wire.
 
+use super::check::is_government;
 use super::defaults;
 use super::finding::Findings;
 use super::read::Draft;
 use super::section::Section;
 use crate::settings::*;
 use crate::transport::{
-    CertificateError, CertificateFacts, IdentityFacts, KeyKind, chain_fault, missing_microsoft_roots, read_identity,
+    CertificateError, CertificateFacts, IdentityFacts, KeyKind, PROGRAM_DATE, Root, chain_fault,
+    missing_microsoft_roots, read_identity, system_roots,
 };
 use crate::trunk::{Kind, Trunk, name_matches};
 use std::path::Path;
@@ -30,7 +32,11 @@ pub(super) fn check(draft: &Draft<'_>, findings: &Findings, now: u64) {
         for (settings, trunk_section) in draft.settings.trunks.iter().zip(&draft.trunks) {
             let Some(policy) = settings.tls.as_ref().filter(|policy| policy.identity == *name) else { continue };
             for_trunk(section, leaf, &settings.trunk);
-            trusted(section, trunk_section, files, policy, &settings.trunk, now, findings);
+            let lab = trusted(section, trunk_section, files, policy, &settings.trunk, now, findings);
+            if settings.trunk.kind == Kind::Teams && !lab {
+                let roots = system_roots(&files.certificate, now).unwrap_or_default();
+                public(section, &facts, &roots, &settings.trunk);
+            }
         }
     }
 }
@@ -129,6 +135,7 @@ fn for_trunk(section: &Section<'_>, leaf: &CertificateFacts, trunk: &Trunk) {
 }
 
 /// Whether the chain is whole and leads to a root: the system's, or one the trunk trusts (a lab's own).
+/// Returns whether it is a lab's: who trusts our authority by file has his certificates from it, too.
 fn trusted(
     section: &Section<'_>,
     trunk_section: &Section<'_>,
@@ -137,7 +144,7 @@ fn trusted(
     trunk: &Trunk,
     now: u64,
     findings: &Findings,
-) {
+) -> bool {
     let own = chain_fault(&files.certificate, &policy.trust, now);
     if let Err(error) = &own {
         let remedy = match policy.trust {
@@ -154,16 +161,70 @@ fn trusted(
             findings.warning(trunk_section.place("trust"), message).remedy(remedy).rule("TDR-11");
         }
     }
-    let Ok(Some(fault)) = own else { return };
+    let fault = match own {
+        Ok(None) => return matches!(policy.trust, Trust::Files(_)),
+        Ok(Some(fault)) => fault,
+        Err(_) => return false,
+    };
     let public =
         policy.trust != Trust::System && matches!(chain_fault(&files.certificate, &Trust::System, now), Ok(None));
-    if public || trunk.kind == Kind::Generic {
+    if !public && trunk.kind == Kind::Genesys {
+        let message = format!("the certificate does not lead to a root that is known here ({fault})");
+        let remedy = "put all intermediates into the file; the platforms trust public authorities only";
+        findings.warning(section.place("certificate"), message).remedy(remedy).rule("GEN-30");
+    }
+    false
+}
+
+/// Whether Teams takes the authority behind the certificate, whose chain leads to `roots` of the system
+/// (TDR-9). Never an error: the list of the program has a date, the system's store may lack a root, and an
+/// SBC that Teams takes must start.
+pub(super) fn public(section: &Section<'_>, facts: &IdentityFacts, roots: &[Root], trunk: &Trunk) {
+    let government = is_government(trunk);
+    let taken = |root: &Root| if government { root.for_government() } else { root.in_program() };
+    if roots.iter().any(taken) {
         return;
     }
-    let message = format!("the certificate does not lead to a root that is known here ({fault})");
-    let remedy = "put all intermediates into the file; the platforms trust public authorities only";
-    let rule = if trunk.kind == Kind::Teams { "TDR-9" } else { "GEN-30" };
-    findings.warning(section.place("certificate"), message).remedy(remedy).rule(rule);
+    let reached = roots.iter().map(|root| root.subject.as_str()).collect::<Vec<_>>().join(" and to ");
+    let last = facts.chain.last().map_or("", |last| last.issuer.as_str());
+    let itself = facts.leaf().is_some_and(|leaf| leaf.self_issued);
+    let (message, remedy) = match (roots.is_empty(), government) {
+        (true, _) if itself => {
+            let message = "the certificate is signed by itself, which Teams refuses".to_owned();
+            (message, "request one from a public authority of the Microsoft Trusted Root Program")
+        }
+        (true, government) => {
+            let message =
+                format!("the certificate leads to no root of this system: the last issuer in its file is {last}");
+            let remedy = match government {
+                true => {
+                    "put all intermediates into the file, and update ca-certificates; this cloud takes nothing but \
+                     DigiCert Global Root CA and DigiCert High Assurance EV Root CA (where the system has dropped \
+                     those two, a good chain cannot be told from a bad one here)"
+                }
+                false => {
+                    "put all intermediates into the file, and update ca-certificates; Teams refuses authorities \
+                     outside the Microsoft Trusted Root Program, private ones among them"
+                }
+            };
+            (message, remedy)
+        }
+        (false, true) => {
+            let message = format!("the certificate leads to {reached}, which this cloud refuses");
+            let remedy = "request one that leads to DigiCert Global Root CA or to DigiCert High Assurance EV Root CA";
+            (message, remedy)
+        }
+        (false, false) => {
+            let message = format!(
+                "the certificate leads to {reached}, trusted by this system, but not among the roots of the \
+                 Microsoft Trusted Root Program as known here (list of {PROGRAM_DATE})"
+            );
+            let remedy = "look for it in the list of included CA certificates that Microsoft publishes; \
+                 if it is not there, Teams refuses the certificate: request one from an authority that is";
+            (message, remedy)
+        }
+    };
+    section.findings().warning(section.place("certificate"), message).remedy(remedy).rule("TDR-9");
 }
 
 #[cfg(unix)]

@@ -12,6 +12,7 @@ mod defaults;
 pub mod directory_file;
 mod finding;
 mod identity;
+mod own_name;
 mod read;
 mod reload;
 mod report;
@@ -23,7 +24,8 @@ mod value;
 
 pub use crate::settings::*;
 pub use finding::{Finding, Severity, Source};
-pub use reload::{Reload, diff, reload};
+pub use own_name::{OwnName, REMEDY as OWN_NAME_REMEDY, own_names};
+pub use reload::{Reload, close_trunk, diff, reload, vacate_trunk};
 pub use report::{examine, has_errors, print_json, print_text};
 
 use finding::Findings;

@@ -86,8 +86,15 @@ pub(super) fn read<'a>(root: Section<'a>, path: &Path, base: &Path) -> Draft<'a>
             own,
             identities: names,
         };
+        if around.name.is_empty() {
+            let place = section.span();
+            section.findings().error(place, "a trunk without a name").remedy("give it one: [trunk.teams]");
+        }
         trunks.push(read_trunk(&section, around));
         trunk_sections.push(section);
+    }
+    if trunks.len() > MAX_TRUNKS {
+        root.findings().error(root.span(), format!("more than {MAX_TRUNKS} trunks")).remedy("split them over machines");
     }
     if trunks.is_empty() {
         let remedy = "add a table for each platform: [trunk.teams] with kind = \"teams\", [trunk.genesys] with kind = \"genesys\"";
@@ -300,8 +307,9 @@ fn read_records(root: &Section<'_>, base: &Path) -> Option<RecordSettings> {
     }
     let words = [("full", RecordNumbers::Full), ("pseudonym", RecordNumbers::Pseudonym)];
     let numbers = records.choice("numbers", &words).unwrap_or(RecordNumbers::Full);
+    let refused = records.flag("refused").unwrap_or(true);
     records.finish();
-    path.map(|path| RecordSettings { path, numbers })
+    path.map(|path| RecordSettings { path, numbers, refused })
 }
 
 fn read_http(root: &Section<'_>) -> Option<SocketAddr> {

@@ -1,12 +1,14 @@
 //! What changes when a running process reads its configuration again.
 //!
 //! Trunks keep their index by name, so that calls, counters and connections stay with them; a trunk that
-//! is gone stays as a retired one until the process ends, since its calls live on. Listeners keep their
-//! index by address. What cannot change without a restart keeps its old value and is named.
+//! is gone stays as a retired one while its calls live on. Then it is closed ([`close_trunk`]), and once no
+//! connection means it any more, vacant ([`vacate_trunk`]): its place goes to the next new trunk. Listeners
+//! keep their index by address. What cannot change without a restart keeps its old value and is named.
 
-use super::{Finding, Loaded, load};
+use super::{Finding, Loaded, Severity, load};
 use crate::flow::{ListenerId, TrunkId};
 use crate::settings::*;
+use crate::trunk::Trunk;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -33,7 +35,33 @@ const NO_LISTENER: ListenerId = ListenerId(u16::MAX);
 /// All findings when at least one is an error: `running` stays in force.
 pub fn reload(path: &Path, running: &Settings) -> Result<Reload, Vec<Finding>> {
     let Loaded { settings, warnings } = load(path)?;
-    Ok(Reload { warnings, ..diff(running, settings) })
+    let reload = Reload { warnings, ..diff(running, settings) };
+    if reload.settings.trunks.len() > MAX_TRUNKS {
+        let message =
+            format!("there would be more than {MAX_TRUNKS} trunks, with those that were removed and still have calls");
+        let remedy = "reload again when their calls have ended, or remove fewer at once";
+        return Err(vec![Finding::of_file(Severity::Error, path, message).remedy(remedy)]);
+    }
+    Ok(reload)
+}
+
+/// Makes a retired trunk one that nobody can be: its last call has ended.
+pub fn close_trunk(settings: &mut Settings, id: TrunkId) {
+    if let Some(place) = settings.trunks.get_mut(usize::from(id.0)) {
+        let trunk = Arc::new(place.trunk.closed());
+        *place = TrunkSettings { trunk, tls: None, next_hop: None, dids: Vec::new() };
+    }
+}
+
+/// Makes the place of a closed trunk one without a trunk. Nothing may mean that trunk any more.
+pub fn vacate_trunk(settings: &mut Settings, id: TrunkId) {
+    if let Some(place) = settings.trunks.get_mut(usize::from(id.0)) {
+        let trunk = Arc::new(Trunk::vacant(id));
+        *place = TrunkSettings { trunk, tls: None, next_hop: None, dids: Vec::new() };
+    }
+    while settings.trunks.last().is_some_and(|last| last.trunk.is_vacant()) {
+        settings.trunks.pop();
+    }
 }
 
 /// What is in force when `wanted` takes the place of `running`.
@@ -95,10 +123,14 @@ fn trunks(settings: &mut Settings, running: &Settings, listeners: &[ListenerId])
     let wanted = std::mem::take(&mut settings.trunks);
     let mut ids = Vec::with_capacity(wanted.len());
     let mut next = running.trunks.len();
+    let mut vacant =
+        running.trunks.iter().filter(|place| place.trunk.is_vacant()).map(|place| usize::from(place.trunk.id.0));
     for trunk in &wanted {
         let known = running.trunks.iter().position(|known| known.trunk.name == trunk.trunk.name);
-        ids.push(known.unwrap_or(next));
-        next += usize::from(known.is_none());
+        ids.push(known.or_else(|| vacant.next()).unwrap_or_else(|| {
+            next += 1;
+            next - 1
+        }));
     }
     let mut placed: Vec<Option<TrunkSettings>> = vec![None; next];
     for (mut trunk, place) in wanted.into_iter().zip(&ids) {
@@ -126,7 +158,7 @@ fn trunks(settings: &mut Settings, running: &Settings, listeners: &[ListenerId])
             settings.identities.entry(tls.identity.clone()).or_insert_with(|| files.clone());
         }
         let mut old = known.clone();
-        old.trunk = Arc::new(crate::trunk::Trunk { retired: true, ..(*known.trunk).clone() });
+        old.trunk = Arc::new(Trunk { retired: true, ..(*known.trunk).clone() });
         *place = Some(old);
     }
     settings.trunks = placed.into_iter().flatten().collect();

@@ -1,8 +1,14 @@
 //! What `tandem check` has to say: every finding about configuration, certificates and directory, at once.
 
-use super::{Finding, Severity, directory_file, load};
+use super::{Finding, OWN_NAME_REMEDY, Settings, Severity, directory_file, load, own_names};
+use crate::transport::Resolver;
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long the DNS may take: an answer that does not come is no finding.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Everything there is to say about the configuration at `path` and the directory it names.
 pub fn examine(path: &Path) -> Vec<Finding> {
@@ -15,7 +21,38 @@ pub fn examine(path: &Path) -> Vec<Finding> {
         Ok(read) => findings.extend(read.findings),
         Err(finding) => findings.push(finding),
     }
+    findings.extend(of_own_names(&loaded.settings));
     findings
+}
+
+/// What is wrong with where our own names lead (TDR-24), as far as the DNS says so now.
+fn of_own_names(settings: &Settings) -> Vec<Finding> {
+    let names = own_names(settings);
+    let ask = async {
+        let mut faults = Vec::new();
+        let runtime = tokio::runtime::Handle::current();
+        // The lots of RFC 2782 settle nothing here: a port is written.
+        let resolver = Resolver::new(runtime, &settings.name_servers, settings.hosts.clone(), 0, Arc::default());
+        for name in &names {
+            let Ok(resolver) = &resolver else { break };
+            let looked = tokio::time::timeout(PATIENCE, name.look(resolver)).await;
+            faults.extend(looked.ok().flatten().and_then(Result::err));
+        }
+        faults
+    };
+    // On a thread of its own: who calls this may have a runtime already.
+    let faults = std::thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.map_or_else(|_| Vec::new(), |runtime| runtime.block_on(ask))
+        });
+        asking.join().unwrap_or_default()
+    });
+    let finding = |message| {
+        let finding = Finding::of_file(Severity::Warning, &settings.path, message).remedy(OWN_NAME_REMEDY);
+        Finding { rule: Some("TDR-24"), ..finding }
+    };
+    faults.into_iter().map(finding).collect()
 }
 
 /// Whether one of them is an error.
@@ -60,6 +97,17 @@ mod tests {
         let path = folder.path().join("tandem.toml");
         std::fs::write(&path, "[edge]\nfqdn = \"sbc1.example.com\"\nworker = 1\n").unwrap();
         examine(&path)
+    }
+
+    #[test]
+    fn tdr_24_names_of_ours_that_lead_elsewhere_are_found() {
+        let lab = crate::config::tests::lab_with("hosts", "\"sbc1.example.com\" = [\"192.0.2.1\", \"192.0.2.2\"]");
+        let found = of_own_names(&lab);
+        assert_eq!((found.len(), found[0].rule), (1, Some("TDR-24")));
+        assert!(found[0].to_string().contains("leads to 192.0.2.1 and 192.0.2.2"), "{}", found[0]);
+        let fine = crate::config::tests::lab_with("hosts", "\"sbc1.example.com\" = \"127.0.0.1\"");
+        assert!(of_own_names(&fine).is_empty(), "where the lab listens");
+        assert!(own_names(&crate::config::tests::lab_with("numbers", "country = \"DE\"")).is_empty(), "not asked");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::number::Pattern;
 use crate::settings::*;
 use crate::sip::Method;
 use crate::trunk::platforms::{self, Cloud, Generation, Platform, TrunkDefaults};
-use crate::trunk::{EarlyMedia, Host, Kind, Termination, Trunk};
+use crate::trunk::{EarlyMedia, Host, Kind, RequestUriHost, Termination, Trunk};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,6 +93,7 @@ pub(super) fn read_trunk(section: &Section<'_>, around: Around<'_>) -> TrunkSett
         transport,
         hosts,
         request_host,
+        request_uri_host: request_uri_host(section, kind, next_hop.is_some()),
         termination: termination.form,
         termination_identifier: Arc::from(termination.identifier),
         suffixes: values(section.list("suffixes", suffix)).unwrap_or(base.suffixes),
@@ -165,6 +166,21 @@ fn platform_defaults(section: &Section<'_>, kind: Option<Kind>, termination: &Wo
         Some(Kind::Genesys) => genesys_defaults(section, termination),
         Some(Kind::Generic) | None => platforms::generic(),
     }
+}
+
+/// Which host the Request-URI names; a key of Teams only (TDR-49).
+fn request_uri_host(section: &Section<'_>, kind: Option<Kind>, relayed: bool) -> RequestUriHost {
+    if kind != Some(Kind::Teams) {
+        return RequestUriHost::First;
+    }
+    let hosts = [("first", RequestUriHost::First), ("dialled", RequestUriHost::Dialled)];
+    let host = section.choice("request_uri_host", &hosts).unwrap_or_default();
+    if host == RequestUriHost::Dialled && relayed {
+        let message = "request_uri_host = \"dialled\" would name the next hop, which is not the hub";
+        let remedy = "remove next_hop or request_uri_host";
+        section.findings().error(section.place("request_uri_host"), message).remedy(remedy).rule("TDR-49");
+    }
+    host
 }
 
 /// A Genesys trunk by region, or by the domain that the trunk's page shows (GEN-9), which wins.

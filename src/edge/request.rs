@@ -108,10 +108,14 @@ impl Edge {
                         self.touched.push(key);
                     }
                     Err(refused) => {
+                        let record = refused.record(&mut self.cx, peer);
                         let screen::Refused { request, via, refusal } = *refused;
                         let trunk = peer.trunks.first().copied();
                         let (status, reason) = (refusal.status(), refusal.to_string());
                         self.cx.event(None, EventKind::Refused { trunk, status, reason: reason.clone() });
+                        if let Some(record) = record {
+                            self.cx.event(Some(record.id), EventKind::CallRefused(Box::new(record)));
+                        }
                         self.refuse(id, &request, via.as_deref(), status, &reason, |draft| refusal.explain(draft));
                     }
                 }

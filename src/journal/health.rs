@@ -1,8 +1,9 @@
 //! Which hosts of trunks are up: what the speaking worker found out by OPTIONS (TDR-39, GEN-84).
 
 use crate::flow::TrunkId;
+use crate::trunk::Host;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use tokio::sync::Notify;
 
 /// What is known of a host.
@@ -16,33 +17,42 @@ pub struct HostState {
     pub since_ms: u64,
 }
 
-/// The last state of every host that was heard of. Hosts come from the configuration, which bounds it.
+/// The last state of every host that was heard of, by trunk, name and port. [`retain`](Self::retain) keeps it
+/// to those of the configuration.
 #[derive(Debug, Default)]
 pub struct Health {
-    hosts: Mutex<BTreeMap<(TrunkId, Arc<str>), HostState>>,
+    hosts: Mutex<BTreeMap<(TrunkId, Host), HostState>>,
     changed: Notify,
 }
 
 impl Health {
     /// Takes what was found out, and wakes who waits in [`changed`](Self::changed) when it is news.
-    pub fn set(&self, trunk: TrunkId, host: &Arc<str>, state: HostState) {
+    pub fn set(&self, trunk: TrunkId, host: Host, state: HostState) {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = hosts.insert((trunk, host.clone()), state.clone());
+        let before = hosts.insert((trunk, host), state.clone());
         if before.is_none_or(|before| before.up) != state.up {
             self.changed.notify_one();
         }
     }
 
     /// The state of a host; `None` while nothing was heard.
-    pub fn host(&self, trunk: TrunkId, host: &str) -> Option<HostState> {
-        let key = (trunk, Arc::from(host));
+    pub fn host(&self, trunk: TrunkId, host: &Host) -> Option<HostState> {
+        let key = (trunk, host.clone());
         self.hosts.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned()
     }
 
     /// The hosts that are down.
-    pub fn down(&self) -> Vec<(TrunkId, Arc<str>)> {
+    pub fn down(&self) -> Vec<(TrunkId, Host)> {
         let hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         hosts.iter().filter(|(_, state)| !state.up).map(|(key, _)| key.clone()).collect()
+    }
+
+    /// Forgets the hosts that `known` does not know any more, and says which.
+    pub fn retain(&self, known: impl Fn(TrunkId, &Host) -> bool) -> Vec<(TrunkId, Host)> {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let gone: Vec<_> = hosts.keys().filter(|(trunk, host)| !known(*trunk, host)).cloned().collect();
+        hosts.retain(|key, _| !gone.contains(key));
+        gone
     }
 
     /// Returns when a host went up or down since the last call. For one waiter.
@@ -55,15 +65,29 @@ impl Health {
 mod tests {
     use super::*;
 
+    fn state(up: bool) -> HostState {
+        HostState { up, why: String::new(), since_ms: 0 }
+    }
+
     #[test]
     fn a_host_that_went_down_and_up_again_is_not_down() {
         let health = Health::default();
-        let host: Arc<str> = Arc::from("sip.example.com");
-        let state = |up| HostState { up, why: String::new(), since_ms: 0 };
-        health.set(TrunkId(0), &host, state(false));
+        let host = Host { name: "sip.example.com".into(), port: Some(5061) };
+        health.set(TrunkId(0), host.clone(), state(false));
         assert_eq!(health.down(), [(TrunkId(0), host.clone())]);
-        health.set(TrunkId(0), &host, state(true));
+        health.set(TrunkId(0), host.clone(), state(true));
         assert!(health.down().is_empty());
-        assert_eq!(health.host(TrunkId(1), "sip.example.com"), None);
+        assert_eq!(health.host(TrunkId(1), &host), None);
+    }
+
+    #[test]
+    fn a_host_that_is_not_configured_any_more_is_forgotten_and_another_port_is_another_host() {
+        let health = Health::default();
+        let host = |port| Host { name: "sip.example.com".into(), port };
+        health.set(TrunkId(0), host(Some(5061)), state(false));
+        health.set(TrunkId(0), host(None), state(true));
+        assert_eq!(health.down(), [(TrunkId(0), host(Some(5061)))]);
+        assert_eq!(health.retain(|_, known| *known == host(None)), [(TrunkId(0), host(Some(5061)))]);
+        assert!(health.down().is_empty() && health.host(TrunkId(0), &host(None)).is_some());
     }
 }

@@ -64,6 +64,8 @@ pub struct Metrics {
     memory: Gauge,
     /// Records that were not written.
     pub records_lost: Counter,
+    /// Records of refused INVITEs that were left out because there were too many in a second.
+    pub refused_records_skipped: Counter,
     /// Messages that were handed to another worker.
     pub handed_over: Counter,
     /// Messages that could not be handed over because the other worker's queue was full.
@@ -104,6 +106,7 @@ impl Metrics {
             cpu: Gauge::default(),
             memory: Gauge::default(),
             records_lost: Counter::default(),
+            refused_records_skipped: Counter::default(),
             handed_over: Counter::default(),
             handover_refused: Counter::default(),
             connections_refused: Counter::default(),
@@ -132,6 +135,11 @@ impl Metrics {
         );
         registry.register("directory_entries", "Numbers in the directory", metrics.directory.clone());
         registry.register("records_lost", "Call records not written", metrics.records_lost.clone());
+        registry.register(
+            "refused_records_skipped",
+            "Records of refused calls left out, too many in a second",
+            metrics.refused_records_skipped.clone(),
+        );
         registry.register(
             "messages_handed_over",
             "Messages handed to the worker of their call",
@@ -206,6 +214,11 @@ impl Metrics {
 
     pub(super) fn host(&self, trunk: &str, host: &str, up: bool) {
         self.host.get_or_create(&[("trunk", trunk.into()), ("host", host.into())]).set(up.into());
+    }
+
+    /// A host that is not asked any more has no state to show.
+    pub(super) fn forget_host(&self, trunk: &str, host: &str) {
+        self.host.remove(&[("trunk", trunk.into()), ("host", host.into())]);
     }
 
     /// When the certificate of `identity` ends, in seconds since the Unix epoch.

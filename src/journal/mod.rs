@@ -13,12 +13,13 @@ mod records;
 pub use alarms::{Alarms, Raised};
 pub use health::{Health, HostState};
 pub use metrics::{Metrics, WorkerGauges};
-pub use records::Records;
+pub use records::{Records, Taken};
 
 use crate::event::{Alarm, Event, EventKind};
 use crate::flow::TrunkId;
 use crate::settings::RecordSettings;
 use crate::snapshot::Snapshot;
+use crate::trunk::{Host, Trunk};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -122,6 +123,18 @@ impl Journal {
         &self.health
     }
 
+    /// Forgets what was heard of hosts that `trunks` do not ask any more: nothing would ever
+    /// change it.
+    pub fn forget_hosts(&self, trunks: &[Arc<Trunk>]) {
+        let asked = |id: TrunkId, host: &Host| {
+            let trunk = trunks.get(usize::from(id.0));
+            trunk.is_some_and(|trunk| trunk.options_interval.is_some() && !trunk.retired && trunk.hosts.contains(host))
+        };
+        for (trunk, host) in self.health.retain(asked) {
+            self.metrics.forget_host(&self.trunk(trunk), &host.to_string());
+        }
+    }
+
     /// The stream from now on. A receiver that lags loses the oldest and is told so.
     pub fn observe(&self) -> broadcast::Receiver<Arc<Observation>> {
         self.observers.subscribe()
@@ -188,6 +201,15 @@ impl Journal {
                     self.metrics.records_lost.inc();
                 }
             }
+            EventKind::CallRefused(record) => {
+                if let Some(records) = self.records.load().as_ref() {
+                    match records.write_refused(record, unix_ms) {
+                        Taken::Queued => {}
+                        Taken::LeftOut => drop(self.metrics.refused_records_skipped.inc()),
+                        Taken::Lost => drop(self.metrics.records_lost.inc()),
+                    }
+                }
+            }
             EventKind::Refused { trunk, status, reason } => {
                 let trunk = trunk.map(|trunk| self.trunk(trunk)).unwrap_or_else(|| Arc::from("unknown"));
                 tracing::info!(call, worker, %trunk, status, reason, "request refused");
@@ -198,14 +220,14 @@ impl Journal {
                 self.metrics.dropped(*reason);
             }
             EventKind::Alarm(alarm) => self.alarms.apply(alarm, unix_ms),
-            EventKind::Host { trunk, host, up, why } => {
-                let name = self.trunk(*trunk);
+            EventKind::Host { trunk, port, host, up, why } => {
+                let (name, host) = (self.trunk(*trunk), Host { name: host.clone(), port: *port });
                 if *up {
                     tracing::info!(trunk = %name, %host, why, "host up");
                 } else {
                     tracing::warn!(trunk = %name, %host, why, "host down");
                 }
-                self.metrics.host(&name, host, *up);
+                self.metrics.host(&name, &host.to_string(), *up);
                 self.health.set(*trunk, host, HostState { up: *up, why: why.clone(), since_ms: unix_ms });
             }
             EventKind::Message(_) => {}

@@ -13,6 +13,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -24,6 +25,21 @@ const QUEUE: usize = 16 * 1024;
 /// How long the writer stays away after a batch; a process that is killed loses no more than this.
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// The most records of refused INVITEs in a second: an operator reads a few, and a flood must neither fill the
+/// disk nor crowd out the records of calls. The metric `requests_refused` counts them all.
+const REFUSED_A_SECOND: u64 = 100;
+
+/// What became of the record of a refused INVITE.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Taken {
+    /// It waits to be written, or the configuration wants none.
+    Queued,
+    /// There were too many in this second.
+    LeftOut,
+    /// The queue is full.
+    Lost,
+}
+
 enum Job {
     Write(Box<CallRecord>),
     Reopen,
@@ -34,6 +50,10 @@ enum Job {
 #[derive(Debug)]
 pub struct Records {
     queue: SyncSender<Job>,
+    /// Whether refused INVITEs have records.
+    refused: bool,
+    /// The second of the last such record, and in the low bits how many there were in it.
+    second: AtomicU64,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -52,12 +72,31 @@ impl Records {
         let thread = std::thread::Builder::new()
             .name("tandem-records".into())
             .spawn(move || write_all(&jobs, output, pseudonyms.as_ref(), report))?;
-        Ok(Self { queue, thread: Mutex::new(Some(thread)) })
+        let (refused, second) = (settings.refused, AtomicU64::new(0));
+        Ok(Self { queue, refused, second, thread: Mutex::new(Some(thread)) })
     }
 
     /// Queues one record; `false` when the queue is full.
     pub fn write(&self, record: CallRecord) -> bool {
         self.queue.try_send(Job::Write(Box::new(record))).is_ok()
+    }
+
+    /// Queues the record of a refused INVITE at `unix_ms`.
+    pub fn write_refused(&self, record: &CallRecord, unix_ms: u64) -> Taken {
+        const COUNT: u64 = 1 << 16;
+        if !self.refused {
+            return Taken::Queued;
+        }
+        let second = unix_ms / 1000;
+        let one_more = |last: u64| match last.checked_sub(second * COUNT) {
+            Some(count) if count < COUNT => (count < REFUSED_A_SECOND).then_some(last + 1),
+            _ => Some(second * COUNT + 1),
+        };
+        match self.second.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more) {
+            Err(_) => Taken::LeftOut,
+            Ok(_) if self.write(record.clone()) => Taken::Queued,
+            Ok(_) => Taken::Lost,
+        }
     }
 
     /// Has the file opened anew.
@@ -207,7 +246,7 @@ mod tests {
     }
 
     fn settings(path: PathBuf, numbers: RecordNumbers) -> RecordSettings {
-        RecordSettings { path, numbers }
+        RecordSettings { path, numbers, refused: true }
     }
 
     fn lines(path: &PathBuf) -> Vec<CallRecord> {
@@ -225,6 +264,25 @@ mod tests {
         assert_eq!(written.len(), 2);
         assert_eq!(written[1].callee.reveal(), "+14255550124");
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn refused_calls_have_so_many_records_a_second_and_none_where_none_are_wanted() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("calls.jsonl");
+        let records = Records::open(&settings(path.clone(), RecordNumbers::Full), |_| {}).unwrap();
+        let results = |unix_ms: u64| (0..150).map(move |_| unix_ms);
+        let write = |unix_ms| records.write_refused(&record("+14255550199"), unix_ms);
+        let queued = |unix_ms| results(unix_ms).map(write).filter(|result| *result == Taken::Queued).count();
+        assert_eq!((queued(7_000), queued(7_999), queued(8_000)), (100, 0, 100));
+        assert!(records.write(record("+14255550123")), "calls are not held up");
+        records.close();
+        assert_eq!(lines(&path).len(), 201);
+        let none = RecordSettings { refused: false, ..settings(path.clone(), RecordNumbers::Full) };
+        let records = Records::open(&none, |_| {}).unwrap();
+        assert_eq!(records.write_refused(&record("+14255550199"), 9_000), Taken::Queued);
+        records.close();
+        assert_eq!(lines(&path).len(), 201);
     }
 
     #[test]

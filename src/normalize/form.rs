@@ -4,7 +4,7 @@ use super::Caller;
 use crate::flow::Transport;
 use crate::number::Number;
 use crate::sip::{Field, Name, host_ip, quote};
-use crate::trunk::{Kind, Termination, Trunk};
+use crate::trunk::{Kind, RequestUriHost, Termination, Trunk};
 
 /// The parts of an INVITE that a kind decides.
 #[derive(Clone, Eq, PartialEq)]
@@ -24,11 +24,12 @@ pub struct InviteForm {
 /// The From that shows nobody (TDR-51, RFC 3323 §4.1.1.3).
 const ANONYMOUS: &str = "\"Anonymous\" <sip:anonymous@anonymous.invalid>";
 
-/// How an INVITE to `to` has to look for this caller and this number.
+/// How an INVITE to `to` has to look for this caller and this number; `host` is the index of the host that
+/// is tried.
 ///
 /// An anonymous caller's number stands nowhere in it: neither in From and Contact (TDR-51) nor in
 /// P-Asserted-Identity (GEN-58).
-pub fn invite_form(to: &Trunk, caller: &Caller, called: &Number) -> InviteForm {
+pub fn invite_form(to: &Trunk, host: usize, caller: &Caller, called: &Number) -> InviteForm {
     let fqdn = host_text(&to.fqdn);
     let called = called.user_part();
     let number = caller.number.as_ref().filter(|_| !caller.anonymous).map(Number::user_part);
@@ -46,10 +47,15 @@ pub fn invite_form(to: &Trunk, caller: &Caller, called: &Number) -> InviteForm {
         None if caller.anonymous => identity.push((Field::from(Name::Privacy), "id".to_owned())),
         None => {}
     }
-    let host = host_text(&to.request_host);
+    // TDR-49: Microsoft leaves open whether sip2 and sip3 want to be named when they are dialled.
+    let named = match to.request_uri_host {
+        RequestUriHost::First => None,
+        RequestUriHost::Dialled => to.hosts.get(host),
+    };
+    let host = host_text(named.map_or(&to.request_host, |host| &host.name));
     let (request_uri, to_host) = match to.kind {
         Kind::Teams => {
-            let port = to.hosts.first().and_then(|host| host.port).unwrap_or(to.transport.default_port());
+            let port = named.or(to.hosts.first()).and_then(|host| host.port).unwrap_or(to.transport.default_port());
             let transport = to.transport.uri_value();
             // TDR-48: user=phone, or the hub guesses. TDR-52: To is at our name.
             (format!("sip:{called}@{host}:{port};user=phone;transport={transport}"), fqdn)
@@ -160,7 +166,7 @@ mod tests {
 
     #[test]
     fn an_invite_to_the_hub_looks_as_documented_tdr_48_to_53() {
-        let form = invite_form(&teams(), &dana(), &number("+14255550123"));
+        let form = invite_form(&teams(), 0, &dana(), &number("+14255550123"));
         // TDR-48, 49: the hub's first name whatever host is dialled.
         assert_eq!(form.request_uri, "sip:+14255550123@sip.pstnhub.microsoft.com:5061;user=phone;transport=tls");
         assert_eq!(form.from, r#""Dana \"D\" Example" <sip:+12065550144@sbc1.example.com>"#, "TDR-50");
@@ -170,8 +176,23 @@ mod tests {
     }
 
     #[test]
+    fn the_hub_is_named_by_its_first_name_or_by_the_one_that_is_dialled_tdr_49() {
+        let mut trunk = teams();
+        let host = |trunk: &Trunk, at| {
+            let uri = invite_form(trunk, at, &dana(), &number("+14255550123")).request_uri;
+            uri.split_once('@').unwrap().1.to_owned()
+        };
+        let first = "sip.pstnhub.microsoft.com:5061;user=phone;transport=tls";
+        assert_eq!((host(&trunk, 0).as_str(), host(&trunk, 2).as_str()), (first, first));
+        trunk.request_uri_host = RequestUriHost::Dialled;
+        assert_eq!(host(&trunk, 0), first);
+        assert_eq!(host(&trunk, 2), "sip3.pstnhub.microsoft.com:5061;user=phone;transport=tls");
+        assert_eq!(host(&trunk, 9), first, "a host that is none");
+    }
+
+    #[test]
     fn an_extension_travels_in_the_user_part_tdr_47() {
-        let form = invite_form(&teams(), &dana(), &number("+14255550100;ext=1001"));
+        let form = invite_form(&teams(), 0, &dana(), &number("+14255550100;ext=1001"));
         assert!(form.request_uri.starts_with("sip:+14255550100;ext=1001@sip.pstnhub.microsoft.com"));
         assert_eq!(form.to, "<sip:+14255550100;ext=1001@sbc1.example.com>");
         assert_eq!(Uri::parse(&form.request_uri).unwrap().user_params().get("ext"), Some("1001"));
@@ -180,7 +201,7 @@ mod tests {
     #[test]
     fn a_withheld_number_stands_nowhere_tdr_51_gen_58() {
         for trunk in [teams(), genesys(Termination::Fqdn), generic()] {
-            let form = invite_form(&trunk, &withheld(), &number("+14255550123"));
+            let form = invite_form(&trunk, 0, &withheld(), &number("+14255550123"));
             assert_eq!(form.from, "\"Anonymous\" <sip:anonymous@anonymous.invalid>");
             assert_eq!(form.identity, [(Field::from(Name::Privacy), "id".to_owned())]);
             assert!(!everything(&form).contains("2065550144"), "{}", everything(&form));
@@ -190,7 +211,7 @@ mod tests {
     #[test]
     fn a_caller_without_number_is_not_given_one() {
         let caller = Caller { number: None, display: Some("Agent".to_owned()), anonymous: false };
-        let form = invite_form(&teams(), &caller, &number("+14255550123"));
+        let form = invite_form(&teams(), 0, &caller, &number("+14255550123"));
         assert_eq!(form.from, "\"Agent\" <sip:anonymous@anonymous.invalid>");
         assert_eq!(form.contact, "<sip:sbc1.example.com:5067;transport=tls>");
         assert!(form.identity.is_empty());
@@ -215,7 +236,7 @@ mod tests {
                 "<sip:+496912345000@byoc.mypurecloud.de>",
             ),
         ] {
-            let form = invite_form(&genesys(termination), &dana(), &number("+496912345000"));
+            let form = invite_form(&genesys(termination), 0, &dana(), &number("+496912345000"));
             assert_eq!((form.request_uri.as_str(), form.to.as_str()), (request_uri, to));
         }
     }
@@ -223,7 +244,7 @@ mod tests {
     #[test]
     fn from_and_asserted_identity_carry_the_same_number_gen_57() {
         for trunk in [genesys(Termination::Fqdn), teams(), generic()] {
-            let form = invite_form(&trunk, &dana(), &number("+496912345000"));
+            let form = invite_form(&trunk, 0, &dana(), &number("+496912345000"));
             let from = NameAddr::parse(&form.from).unwrap().uri().unwrap();
             let [(field, value)] = form.identity.as_slice() else { panic!("{:?}", form.identity) };
             assert_eq!(field.as_str(), "P-Asserted-Identity");
@@ -234,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_generic_trunk_gets_its_own_host() {
-        let form = invite_form(&generic(), &dana(), &number("112"));
+        let form = invite_form(&generic(), 0, &dana(), &number("112"));
         assert_eq!(form.request_uri, "sip:112@pbx.example.com;user=phone;transport=tls");
         assert_eq!(form.to, "<sip:112@pbx.example.com>");
     }

@@ -227,7 +227,7 @@ mod tests {
                 for trunk in [teams(), genesys(Termination::Dnis), generic()] {
                     let caller = caller(&trunk, "49", &request);
                     if let Ok(number) = called(&trunk, "49", &request) {
-                        let _ = super::super::invite_form(&trunk, &caller, &number);
+                        let _ = super::super::invite_form(&trunk, 0, &caller, &number);
                     }
                 }
             }

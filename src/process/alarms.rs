@@ -1,6 +1,6 @@
 //! The alarms of the control plane, in words and with their remedies.
 
-use crate::config::Finding;
+use crate::config::{Finding, OWN_NAME_REMEDY, own_names};
 use crate::event::{Alarm, Severity};
 use crate::flow::ListenerId;
 use crate::settings::{Settings, TrunkSettings};
@@ -60,6 +60,17 @@ pub(super) fn expiry(identity: &str, not_after: i64, unix_ms: u64) -> Alarm {
     }
 }
 
+/// A name of ours that does not lead to us (TDR-24).
+pub(super) fn own_name(fqdn: &str, fault: Option<String>) -> Alarm {
+    Alarm {
+        key: format!("own_name:{fqdn}"),
+        severity: Severity::Warning,
+        raised: fault.is_some(),
+        text: fault.unwrap_or_else(|| format!("{fqdn} leads here")),
+        remedy: OWN_NAME_REMEDY,
+    }
+}
+
 /// A worker that shows no sign of life.
 pub(super) fn stuck(worker: u16, raised: bool) -> Alarm {
     Alarm {
@@ -88,11 +99,14 @@ pub(super) fn is_stale(key: &str, settings: &Settings) -> bool {
     let trunks = || settings.trunks.iter().filter(|trunk| !trunk.trunk.retired);
     let probed = |name: &str, host: &str| {
         let same = |trunk: &&TrunkSettings| &*trunk.trunk.name == name && trunk.trunk.options_interval.is_some();
-        trunks().filter(same).any(|trunk| trunk.trunk.hosts.iter().any(|known| &*known.name == host))
+        trunks().filter(same).any(|trunk| trunk.trunk.hosts.iter().any(|known| known.to_string() == host))
     };
+    let asked = |name: &str| trunks().any(|trunk| &*trunk.trunk.name == name && trunk.trunk.options_interval.is_some());
     match key.split_once(':') {
         Some(("host", rest)) => !rest.split_once(':').is_some_and(|(trunk, host)| probed(trunk, host)),
+        Some(("trunk_down", name)) => !asked(name),
         Some(("tls", name)) => !trunks().any(|trunk| &*trunk.trunk.name == name),
+        Some(("own_name", name)) => !own_names(settings).iter().any(|known| &*known.fqdn == name),
         Some(("certificate_expiry", name)) => !settings.identities.contains_key(name),
         _ => false,
     }

@@ -5,7 +5,7 @@ use super::admin::Admin;
 use super::control::{Command, Control, end};
 use super::files::Files;
 use super::status::{self, TransportCounters};
-use super::{Composer, Shared, StartError, alarms};
+use super::{Composer, Shared, StartError, alarms, own_names};
 use crate::config::directory_file::{self, ReadDirectory};
 use crate::flow::Transport;
 use crate::http::{self, Probes};
@@ -190,6 +190,7 @@ fn start_tasks(
     let composer = shared.composer.clone();
     let changed = move |addresses| composer.change(|in_force| in_force.addresses = addresses);
     runtime.spawn(shared.resolver.clone().run(shared.composer.state(), changed));
+    runtime.spawn(own_names::watch(shared.clone()));
     if let Some(http) = http {
         let listener = tokio::net::TcpListener::from_std(http)?;
         runtime.spawn(http::serve(listener, probes(shared)));

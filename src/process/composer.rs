@@ -88,14 +88,11 @@ impl Composer {
 fn snapshot(in_force: &InForce, journal: &Journal) -> Snapshot {
     let settings = &in_force.settings;
     let trunks: Vec<_> = settings.trunks.iter().map(|trunk| trunk.trunk.clone()).collect();
-    let down = journal.health().down().into_iter().filter_map(|(id, host)| {
-        let hosts = &trunks.get(usize::from(id.0))?.hosts;
-        Some((id, hosts.iter().position(|own| own.name == host)?))
-    });
+    journal.forget_hosts(&trunks);
     Snapshot {
         revision: in_force.revision,
         edge: EdgeSettings { observe: in_force.observe, ..settings.edge.clone() },
-        down: down.collect(),
+        down: journal.health().down(),
         routes: settings.routes.clone(),
         directory: in_force.directory.clone(),
         addresses: in_force.addresses.clone(),

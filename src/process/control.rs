@@ -3,6 +3,7 @@
 use super::admin::Admin;
 use super::begin::begin;
 use super::files::Files;
+use super::retired::Retired;
 use super::{Shared, StartError, alarms, status};
 use crate::config;
 use crate::config::directory_file::{self, ReadDirectory};
@@ -102,6 +103,9 @@ impl Control {
     async fn live(&mut self, mut commands: mpsc::Receiver<Command>) {
         let mut phase = self.shared.phase.subscribe();
         let mut look = tokio::time::interval(LOOK);
+        let mut retired = Retired::default();
+        let interval = |shared: &Shared| Retired::interval(&shared.composer.in_force().settings);
+        let mut release = tokio::time::Instant::now() + interval(&self.shared);
         loop {
             tokio::select! {
                 // An error cannot be: the sender is in `shared`.
@@ -119,6 +123,10 @@ impl Control {
                     if self.files.changed() {
                         self.reload();
                     }
+                }
+                () = tokio::time::sleep_until(release) => {
+                    retired.look(&self.shared).await;
+                    release = tokio::time::Instant::now() + interval(&self.shared);
                 }
                 _ = look.tick() => {
                     if self.files.changed() {
@@ -208,16 +216,21 @@ impl Control {
             in_force.tls = Arc::new(tls);
         });
         shared.resolver.set_hosts(settings.hosts.clone());
-        for (worker, desk) in shared.exchange.desks() {
-            if !desk.order(Order::Recycle) {
-                tracing::warn!(worker, "connections not looked at: worker is busy");
-            }
-        }
+        recycle(&shared);
         self.files = Files::watch(&settings, self.near.clone(), Some(&self.files));
         self.look();
         journal.metrics().reloads.inc();
         tracing::info!(?restart_keys, warnings = warnings.len(), "configuration reloaded");
         Reloaded { accepted: true, error: String::new(), restart_keys, warnings }
+    }
+}
+
+/// Has every worker hold its connections against what is in force now.
+pub(super) fn recycle(shared: &Shared) {
+    for (worker, desk) in shared.exchange.desks() {
+        if !desk.order(Order::Recycle) {
+            tracing::warn!(worker, "connections not looked at: worker is busy");
+        }
     }
 }
 

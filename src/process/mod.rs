@@ -14,6 +14,8 @@ mod begin;
 mod composer;
 mod control;
 mod files;
+mod own_names;
+mod retired;
 mod status;
 
 pub use admin::{AdminError, Answer as AdminAnswer, Request as AdminRequest, ask};

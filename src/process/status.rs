@@ -61,7 +61,7 @@ pub struct TrunkStatus {
 /// A host of a trunk.
 #[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub struct HostStatus {
-    /// Its name.
+    /// Its name, with the port where one is written.
     pub name: String,
     /// Whether calls may go there; `None`: nothing was heard yet, or it is not probed.
     pub up: Option<bool>,
@@ -125,13 +125,13 @@ pub(super) fn stuck(shared: &Shared) -> Vec<u16> {
 pub(super) fn status(shared: &Shared) -> Status {
     let (snapshot, in_force) = (shared.composer.snapshot(), shared.composer.in_force());
     let stuck = stuck(shared);
-    let trunks = snapshot.trunks.iter().map(|trunk| {
+    let trunks = snapshot.trunks.iter().filter(|trunk| !trunk.is_vacant()).map(|trunk| {
         let hosts = trunk.hosts.iter().map(|host| {
-            let heard = shared.journal.health().host(trunk.id, &host.name);
+            let heard = shared.journal.health().host(trunk.id, host);
             let key = address_key(trunk.transport, &host.name, host.port);
             let addresses = snapshot.addresses.get(&key).into_iter().flatten();
             HostStatus {
-                name: host.name.to_string(),
+                name: host.to_string(),
                 up: heard.as_ref().map(|state| state.up),
                 why: heard.map(|state| state.why).unwrap_or_default(),
                 addresses: addresses.map(ToString::to_string).collect(),

@@ -196,15 +196,43 @@ fn the_first_route_that_matches_wins() {
 }
 
 #[test]
-fn hosts_that_are_down_are_left_out_and_none_left_is_503_tdr_39() {
+fn hosts_that_are_down_are_left_out_and_all_are_tried_when_all_are_down_tdr_39() {
     let mut snapshot = snapshot();
-    snapshot.down = vec![(TEAMS, 0)];
-    let decision = route(&snapshot, &snapshot.trunks[1], &number("+496955501007")).unwrap();
-    assert_eq!(hosts(&decision), [(0, 1), (0, 2)]);
-    snapshot.down = vec![(TEAMS, 0), (TEAMS, 1), (TEAMS, 2)];
+    let tried = |snapshot: &Snapshot| hosts(&route(snapshot, &snapshot.trunks[1], &number("+496955501007")).unwrap());
+    let down = |trunk: usize, host: usize| (TrunkId(trunk as u16), snapshot.trunks[trunk].hosts[host].clone());
+    let [first, second, third, genesys] = [down(0, 0), down(0, 1), down(0, 2), down(1, 0)];
+    snapshot.down = vec![first.clone()];
+    assert_eq!(tried(&snapshot), [(0, 1), (0, 2)]);
+    snapshot.down = vec![first, second, third];
+    assert_eq!(tried(&snapshot), [(0, 0), (0, 1), (0, 2)], "one of them may take it yet");
+    snapshot.routes[0].to.push(GENESYS);
+    assert_eq!(tried(&snapshot), [(1, 0)], "another trunk of the route is healthy");
+    snapshot.down.push(genesys);
+    assert_eq!(tried(&snapshot), [(0, 0), (0, 1), (0, 2), (1, 0)]);
+}
+
+#[test]
+fn the_state_of_a_host_stays_with_it_when_its_trunk_is_reordered() {
+    let mut snapshot = snapshot();
+    let first = snapshot.trunks[0].hosts[0].clone();
+    snapshot.down = vec![(TEAMS, first.clone())];
+    let mut reordered = (*snapshot.trunks[0]).clone();
+    reordered.hosts.rotate_left(1);
+    snapshot.trunks[0] = Arc::new(reordered.clone());
+    let tried = |snapshot: &Snapshot| hosts(&route(snapshot, &snapshot.trunks[1], &number("+496955501007")).unwrap());
+    assert_eq!(tried(&snapshot), [(0, 0), (0, 1)], "now the last is down");
+    reordered.hosts[2].port = Some(5067);
+    snapshot.trunks[0] = Arc::new(reordered);
+    assert_eq!(tried(&snapshot), [(0, 0), (0, 1), (0, 2)], "another port is another host");
+}
+
+#[test]
+fn a_route_to_trunks_that_are_being_removed_is_503() {
+    let mut snapshot = snapshot();
+    snapshot.trunks[0] = Arc::new(Trunk { retired: true, ..(*snapshot.trunks[0]).clone() });
     let refused = route(&snapshot, &snapshot.trunks[1], &number("+496955501007"));
-    assert_eq!(refused, Err(Refusal::AllDown));
-    assert_eq!(Refusal::AllDown.status(), 503);
+    assert_eq!(refused, Err(Refusal::NoTarget));
+    assert_eq!(Refusal::NoTarget.status(), 503);
 }
 
 #[test]

@@ -20,6 +20,7 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::net::{SocketAddr, UdpSocket};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -224,6 +225,16 @@ impl Endpoint {
         }
         self.0.failed.borrow_mut().clear();
         self.0.datagrams.borrow_mut().forget_peers();
+    }
+
+    /// The trunks that connections were dialled for, and those that their peers may be.
+    pub fn trunks(&self) -> BTreeSet<TrunkId> {
+        let flows = self.0.flows.borrow();
+        let dialled = flows.values().filter_map(|flow| match &flow.origin {
+            Origin::Dialled(hop) => Some(hop.trunk),
+            Origin::Accepted { .. } => None,
+        });
+        dialled.chain(flows.values().flat_map(|flow| flow.peer().trunks.to_vec())).collect()
     }
 
     /// What is open now.

@@ -109,6 +109,13 @@ impl TlsTable {
         (table, faults)
     }
 
+    /// The same without these trunks, which are gone.
+    pub fn without(&self, gone: &[TrunkId]) -> Self {
+        let mut trunks = self.trunks.clone();
+        trunks.retain(|id, _| !gone.contains(id));
+        Self { trunks }
+    }
+
     /// How TLS is spoken with a trunk; `None` when it is not.
     pub fn trunk(&self, id: TrunkId) -> Option<&Arc<TrunkTls>> {
         self.trunks.get(&id)

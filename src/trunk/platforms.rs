@@ -4,7 +4,7 @@
 //! The configuration starts a [`Trunk`] from [`defaults`] and lets the operator's keys
 //! win. Addresses and names change on the platforms' side: everything here can be overridden there.
 
-use super::{EarlyMedia, Host, Kind, Termination, Trunk};
+use super::{EarlyMedia, Host, Kind, RequestUriHost, Termination, Trunk};
 use crate::flow::{Transport, TrunkId};
 use crate::sip::Method;
 use ipnet::IpNet;
@@ -117,6 +117,7 @@ impl TrunkDefaults {
             transport: self.transport,
             hosts: self.hosts,
             request_host: self.request_host,
+            request_uri_host: RequestUriHost::First,
             termination: self.termination,
             termination_identifier: self.termination_identifier,
             suffixes: self.suffixes,

@@ -3,12 +3,10 @@
 
 use crate::call::{Admission, Admit};
 use crate::flow::{Now, TrunkId};
+use crate::settings::MAX_TRUNKS;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
-
-/// Trunks that have counters: the range of a configuration is far below it.
-pub const MAX_TRUNKS: usize = 1024;
 
 #[derive(Debug, Default)]
 struct Counter {

@@ -5,7 +5,7 @@
 //! the next one takes over the queue, the saved calls and the knowledge of who follows which flow.
 
 use crate::call::CallSummary;
-use crate::flow::{FlowId, ListenerId, Peer, Transport};
+use crate::flow::{FlowId, ListenerId, Peer, Transport, TrunkId};
 use crate::io::Token;
 use crate::journal::{WorkerGauges, unix_ms};
 use crate::sip::Message;
@@ -14,7 +14,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::UdpSocket;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -121,6 +121,8 @@ pub enum Order {
     HangUp(Uuid),
     /// Say which calls there are.
     Calls(oneshot::Sender<Vec<CallSummary>>),
+    /// Say which trunks are in use.
+    Held(oneshot::Sender<Held>),
     /// Hold connections against what was reloaded: identities, trust, trunks (TDR-14).
     Recycle,
     /// Panic: the test of the restart.
@@ -130,6 +132,17 @@ pub enum Order {
     /// calls are left.
     #[cfg(debug_assertions)]
     Yield(u16, oneshot::Sender<usize>),
+}
+
+/// The trunks that a worker needs.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// The revision of the snapshot that its core decides by.
+    pub revision: u64,
+    /// Trunks of its calls.
+    pub calls: BTreeSet<TrunkId>,
+    /// Trunks that its connections lead to, or that their peers may be.
+    pub connections: BTreeSet<TrunkId>,
 }
 
 /// The last saved state of a call.

@@ -1,8 +1,7 @@
 //! One life of a worker, from its first input to the end of the process or to its panic.
 
 use super::dealt::Dealt;
-use super::exchange::Homes;
-use super::{Desk, Exchange, Mail, Order, Phase, Saved, Share, UDP_WORKER, WorkerStart};
+use super::{Desk, Exchange, Held, Homes, Mail, Order, Phase, Saved, Share, UDP_WORKER, WorkerStart};
 use crate::edge::{Edge, EdgeStart, Owner, overload};
 use crate::event::{DropReason, Event, EventKind};
 use crate::flow::{FlowId, Now, Peer, Transport};
@@ -177,6 +176,11 @@ impl<'s> Worker<'s> {
             Order::HangUp(call) => self.input(Input::HangUp { call }),
             // Who asked may have stopped waiting.
             Order::Calls(answer) => drop(answer.send(self.edge.calls())),
+            Order::Held(answer) => {
+                let (revision, calls) = (self.edge.revision(), self.edge.trunks());
+                // Who asked may have stopped waiting.
+                drop(answer.send(Held { revision, calls, connections: self.endpoint.trunks() }));
+            }
             Order::Recycle => self.endpoint.recycle(),
             #[cfg(debug_assertions)]
             Order::Panic => panic!("ordered to"),

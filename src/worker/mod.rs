@@ -12,8 +12,8 @@ mod dealt;
 mod exchange;
 mod life;
 
-pub use admission::{MAX_TRUNKS, Share, Tally};
-pub use exchange::{Desk, Exchange, Homes, MAX_WORKERS, Mail, Order, Saved, UDP_WORKER};
+pub use admission::{Share, Tally};
+pub use exchange::{Desk, Exchange, Held, Homes, MAX_WORKERS, Mail, Order, Saved, UDP_WORKER};
 
 use crate::event::{Alarm, Severity};
 use crate::journal::{Journal, unix_ms};

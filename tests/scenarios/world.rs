@@ -303,7 +303,9 @@ impl World {
                 Output::Event(event) => {
                     match &event.kind {
                         EventKind::CallStarted { .. } => self.started += 1,
-                        EventKind::CallEnded(record) => self.records.push_back((**record).clone()),
+                        EventKind::CallEnded(record) | EventKind::CallRefused(record) => {
+                            self.records.push_back((**record).clone())
+                        }
                         _ => {}
                     }
                     self.events.push(format!("{:?}", event.kind));

@@ -1,6 +1,7 @@
 //! What is found in configurations, and with which words.
 
 use super::*;
+use crate::transport::{Root, read_identity};
 
 #[test]
 fn what_the_platforms_refuse_is_an_error() {
@@ -160,6 +161,57 @@ fn identities_are_checked_against_what_trunks_need() {
     let mut early = leaf();
     early.not_before = rcgen::date_time_ymd(4000, 1, 1);
     assert_found_in(&in_folder(&early, rsa(), LAB), Error, Some("TDR-15"), "not valid yet", "certificate");
+}
+
+/// What there is to say of the lab's authority when the chain leads to `roots` of the system.
+fn of_authority(text: &str, roots: &[Root]) -> Vec<Finding> {
+    let folder = folder_with(&leaf(), rsa());
+    let source = Arc::new(Source { path: folder.path().join("tandem.toml"), text: text.to_owned() });
+    let findings = Findings::new(Arc::clone(&source));
+    let table = DeTable::parse(&source.text).unwrap();
+    let draft = read::read(Section::root(table.get_ref(), &findings), &source.path, folder.path());
+    let facts = read_identity(&draft.settings.identities["public"]).unwrap();
+    identity::public(&draft.identities["public"], &facts, roots, &draft.settings.trunks[0].trunk);
+    drop(draft);
+    findings.into_sorted()
+}
+
+#[test]
+fn teams_takes_authorities_of_microsofts_program_only_tdr_9() {
+    let root = |subject: &str, fingerprint: &str| Root { subject: subject.into(), fingerprint: fingerprint.into() };
+    let isrg = root("CN=ISRG Root X1", "96bcec06264976f37460779acf28c5a7cfe8a3c0aae11a8ffcee05c0bddf08c6");
+    let digicert =
+        root("CN=DigiCert Global Root CA", "4348a0e9444c78cb265e058d5e8944b4d84f9662bd26db257f8934a443c70161");
+    let other = root("CN=Company CA", &"0".repeat(64));
+    let warns = |text: &str, roots: &[Root], words: &str| {
+        assert_found_in(&of_authority(text, roots), Severity::Warning, Some("TDR-9"), words, "certificate");
+    };
+    for fine in [vec![isrg.clone()], vec![other.clone(), isrg.clone()], vec![digicert.clone()]] {
+        assert_eq!(lines(&of_authority(LAB, &fine)), "");
+    }
+    warns(LAB, std::slice::from_ref(&other), "leads to CN=Company CA, trusted by this system, but not among the roots");
+    warns(LAB, &[], "the last issuer in its file is CN=Lab CA");
+    let government = changed("kind = \"teams\"", "kind = \"teams\"\ncloud = \"gcc-high\"");
+    assert_eq!(lines(&of_authority(&government, &[digicert])), "");
+    warns(&government, &[isrg], "leads to CN=ISRG Root X1, which this cloud refuses");
+    warns(&government, &[], "leads to no root of this system");
+}
+
+#[test]
+fn a_private_authority_is_told_but_not_to_a_lab_that_trusts_it_tdr_9() {
+    let folder = folder_with(&leaf(), rsa());
+    let found = |text: &str| loaded_in(&folder, text).map_or_else(|findings| findings, |loaded| loaded.warnings);
+    let of_the_rule = |all: &[Finding]| all.iter().filter(|finding| finding.rule == Some("TDR-9")).count();
+    assert_eq!(of_the_rule(&found(LAB)), 0, "the lab's own authority");
+    let public = found(&changed("trust = \"ca.pem\"\n", "trust = \"system\"\n"));
+    // Where there are no roots at all, that is the finding.
+    assert!(of_the_rule(&public) == 1 || public.iter().any(|finding| finding.rule == Some("TDR-11")));
+
+    let itself = leaf().self_signed(rsa()).unwrap();
+    write(&folder, "sbc.pem", &itself.pem());
+    let all = found(LAB);
+    assert_found_in(&all, Severity::Warning, Some("TDR-9"), "signed by itself", "certificate");
+    assert_eq!(of_the_rule(&all), 1, "said of Teams, once");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::flow::{ListenerId, Transport, TrunkId};
 use crate::number::Pattern;
 use crate::routing::NumberMatch;
 use crate::sip::Method;
-use crate::trunk::{EarlyMedia, Kind, Termination, Trunk};
+use crate::trunk::{EarlyMedia, Kind, RequestUriHost, Termination, Trunk};
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, RsaKeySize};
 use std::fs;
 use std::path::PathBuf;
@@ -94,6 +94,11 @@ from = "teams"
 number = "+4969123*"
 to = ["genesys"]
 "#;
+
+/// The lab with lines added to a table, for the tests of other files.
+pub(super) fn lab_with(table: &str, lines: &str) -> Settings {
+    settings(&with(table, lines))
+}
 
 /// Loads `text` beside an RSA identity that nothing is wrong with.
 fn loaded(text: &str) -> Result<Loaded, Vec<Finding>> {
@@ -250,6 +255,12 @@ fn each_key_of_a_trunk_has_its_effect() {
     assert_eq!(teams("").hosts.len(), 3, "TDR-17");
     assert_eq!(teams("hosts = [\"hub.example.com:5070\"]").hosts[0].port, Some(5070));
     assert_eq!(&*teams("hosts = [\"hub.example.com:5070\"]").request_host, "sip.pstnhub.microsoft.com", "TDR-49");
+    assert_eq!(teams("").request_uri_host, RequestUriHost::First, "TDR-49");
+    assert_eq!(teams("request_uri_host = \"dialled\"").request_uri_host, RequestUriHost::Dialled, "TDR-49");
+    let both = "request_uri_host = \"dialled\"\nnext_hop = \"sip.pstnhub.microsoft.com\"";
+    let place = "request_uri_host";
+    assert_found(&with("trunk.teams", both), Severity::Error, Some("TDR-49"), "would name the next hop", place);
+    assert_error(&with("trunk.genesys", "request_uri_host = \"first\""), "request_uri_host", "request_uri_host");
     let hop = settings(&with("trunk.teams", "next_hop = \"proxy.example.com:5062\""));
     assert_eq!(hop.trunks[0].next_hop.as_deref(), Some("proxy.example.com"));
     assert_eq!(trunk(&hop, "teams").hosts.len(), 1, "GEN-6");
@@ -355,7 +366,8 @@ fn each_key_of_the_other_tables_has_its_effect() {
     assert!(one("directory", "file = \"users.csv\"").directory.unwrap().ends_with("users.csv"));
     let records = one("records", "path = \"calls.jsonl\"\nnumbers = \"pseudonym\"").records.unwrap();
     assert_eq!(records.numbers, RecordNumbers::Pseudonym);
-    assert!(records.path.ends_with("calls.jsonl"));
+    assert!(records.path.ends_with("calls.jsonl") && records.refused);
+    assert!(!one("records", "path = \"calls.jsonl\"\nrefused = false").records.unwrap().refused);
     assert_eq!(one("http", "listen = \"127.0.0.1:8081\"").http, "127.0.0.1:8081".parse().ok());
     assert!(one("admin", "socket = \"t.sock\"").admin_socket.ends_with("t.sock"));
     let log = one("log", "format = \"json\"\nfilter = \"debug\"").log;

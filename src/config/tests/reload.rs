@@ -51,6 +51,85 @@ fn a_removed_trunk_is_retired_with_its_identity_and_comes_back_as_it_was() {
     assert!(!back.settings.trunks[1].trunk.retired);
 }
 
+/// The lab with a trunk more, in front of the others.
+fn with_trunk(name: &str) -> String {
+    let other =
+        "kind = \"generic\"\ntls = \"public\"\nhosts = [\"sip.example.net\"]\nsources = [\"198.51.100.0/24\"]\n";
+    let route = format!("\n[[route]]\nfrom = \"{name}\"\nto = [\"genesys\"]\n");
+    changed("[trunk.teams]", &format!("[trunk.{name}]\n{other}\n[trunk.teams]")) + &route
+}
+
+#[test]
+fn the_place_of_a_forgotten_trunk_goes_to_the_next_new_one() {
+    let both = format!(
+        "{}\n[trunk.last]\nkind = \"generic\"\ntls = \"public\"\nsources = [\"203.0.113.0/24\"]\n",
+        with_trunk("one")
+    );
+    let running = reloaded(&settings(LAB), &both).settings;
+    let name = |settings: &Settings, at: usize| settings.trunks[at].trunk.name.to_string();
+    assert_eq!((name(&running, 2), name(&running, 3)), ("one".into(), "last".into()));
+    let kept = both.replace("[trunk.one]", "[trunk.two]").replace("\"one\"", "\"two\"");
+    let mut running = reloaded(&running, &kept).settings;
+    assert_eq!(name(&running, 4), "two", "the place of a retired trunk is taken");
+    let id = TrunkId(2);
+    close_trunk(&mut running, id);
+    let closed = &running.trunks[2];
+    assert!(closed.trunk.is_closed() && closed.tls.is_none() && &*closed.trunk.name == "one", "{closed:?}");
+    let again = reloaded(&running, &kept.replace("[trunk.two]", "[trunk.three]").replace("\"two\"", "\"three\""));
+    assert_eq!(name(&again.settings, 5), "three", "and that of a closed one");
+    assert!(again.settings.trunks[2].trunk.is_closed(), "a reload does not open it");
+
+    vacate_trunk(&mut running, id);
+    assert!(running.trunks[2].trunk.is_vacant() && running.trunks.len() == 5, "the others stay where they are");
+    let later = reloaded(&running, &kept.replace("[trunk.two]", "[trunk.three]").replace("\"two\"", "\"three\""));
+    assert_eq!((later.settings.trunks.len(), name(&later.settings, 2)), (5, "three".into()));
+    let route = later.settings.routes.last().unwrap();
+    assert_eq!(route.from, Some(id), "routes know it there");
+    assert_eq!(later.retired, ["two"]);
+}
+
+#[test]
+fn a_trunk_that_comes_back_while_it_is_closed_is_whole_again() {
+    let running = reloaded(&settings(LAB), &with_trunk("one")).settings;
+    let mut running = reloaded(&running, LAB).settings;
+    close_trunk(&mut running, TrunkId(2));
+    let back = reloaded(&running, &with_trunk("one")).settings;
+    assert!(back.trunks.len() == 3 && !back.trunks[2].trunk.retired && back.trunks[2].tls.is_some());
+    assert_eq!(back.trunks[2].trunk.sources.len(), 1);
+}
+
+#[test]
+fn a_trunk_added_and_removed_a_thousand_times_leaves_no_place_behind() {
+    let (lab, mut running) = (settings(LAB), settings(LAB));
+    let mut one = settings(&with_trunk("one"));
+    for count in 0..1000 {
+        let name: Arc<str> = format!("trunk{count}").into();
+        one.trunks[0].trunk = Arc::new(Trunk { name, ..(*one.trunks[0].trunk).clone() });
+        running = diff(&running, one.clone()).settings;
+        running = diff(&running, lab.clone()).settings;
+        assert!(running.trunks.len() == 3 && running.trunks[2].trunk.retired);
+        close_trunk(&mut running, TrunkId(2));
+        vacate_trunk(&mut running, TrunkId(2));
+        assert_eq!(running.trunks.len(), 2);
+    }
+}
+
+#[test]
+fn more_trunks_than_there_are_places_are_refused_and_the_running_ones_stay() {
+    let folder = folder_with(&leaf(), rsa());
+    let mut running = loaded_in(&folder, LAB).unwrap().settings;
+    while running.trunks.len() < MAX_TRUNKS {
+        let id = TrunkId(running.trunks.len() as u16);
+        let trunk =
+            Trunk { id, name: format!("old{}", id.0).into(), retired: true, ..(*running.trunks[0].trunk).clone() };
+        running.trunks.push(TrunkSettings { trunk: Arc::new(trunk), ..running.trunks[0].clone() });
+    }
+    assert!(reload(&running.path, &running).is_ok(), "nothing new");
+    write(&folder, "tandem.toml", &with_trunk("one"));
+    assert!(reload(&running.path, &running).unwrap_err()[0].message.contains("more than 1024 trunks"));
+    assert_error(&changed("[trunk.teams]", "[trunk.\"\"]"), "a trunk without a name", "");
+}
+
 #[test]
 fn keys_that_need_a_restart_are_named_and_kept() {
     let running = settings(LAB);

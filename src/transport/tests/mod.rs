@@ -53,6 +53,7 @@ fn trunk(id: u16, transport: Transport) -> Trunk {
         transport,
         hosts: vec![Host { name: HUB.into(), port: None }],
         request_host: HUB.into(),
+        request_uri_host: crate::trunk::RequestUriHost::First,
         termination: Termination::Fqdn,
         termination_identifier: "".into(),
         suffixes: vec!["pstnhub.example.com".into()],
