@@ -58,6 +58,10 @@ pub(super) const MAX_CONNECTIONS: u64 = 4000;
 /// About 700 messages: a peer that lets so much wait is not reading.
 pub(super) const WRITE_QUEUE: u64 = 1 << 20;
 
+/// 64·T1: the sender's transaction is over by then (RFC 3261 §17), nobody waits for the rest. The longest
+/// message of 256 KiB passes in it at 64 kbit/s.
+pub(super) const MESSAGE_TIMEOUT: Duration = seconds(32);
+
 /// As RFC 5626 §4.4.1 has it for connections; shorter than any NAT forgets.
 pub(super) const KEEPALIVE: Duration = seconds(95);
 

@@ -28,6 +28,8 @@ const LINGER: Duration = Duration::from_secs(2);
 const QUIET: Duration = Duration::from_secs(35);
 /// How long the farewell of TLS may take.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// How a keep-alive and its answer begin.
+const PING: &[u8] = b"\r\n\r\n";
 /// Malformed messages in a row after which a peer is taken for no SIP element.
 const MOST_MALFORMED: u32 = 16;
 
@@ -48,6 +50,8 @@ struct Connection<'a, S> {
     /// Octets were given to the stream and may still be in it.
     unflushed: bool,
     malformed: u32,
+    /// Since when a message has begun and not ended; `None` between messages.
+    unfinished: Option<Instant>,
     /// When octets last came or a message last left; keep-alives of ours do not count.
     heard: Instant,
     /// When a message last came or left.
@@ -74,6 +78,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         reading: true,
         unflushed: false,
         malformed: 0,
+        unfinished: None,
         heard: now,
         used: now,
         pinged: now,
@@ -201,13 +206,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                     self.shared.counters.pings.add();
                     self.write(b"\r\n");
                 }
-                Ok(None) => return Ok(()),
+                Ok(None) => break,
                 Err(error) => return self.lose_framing(error).await,
             }
+            // What is left begun has begun now, however long the one before it took.
+            self.unfinished = None;
             if !self.reading {
                 return Ok(());
             }
         }
+        if !PING.starts_with(&self.buffer) && self.unfinished.is_none() {
+            self.unfinished = Some(Instant::now());
+            self.arm();
+        }
+        Ok(())
     }
 
     async fn take_message(&mut self, octets: Bytes) -> Result<(), String> {
@@ -241,6 +253,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         self.shared.counters.framing_errors.add();
         tracing::info!(flow = self.flow.id.n, source = %self.flow.peer().source, %error, "framing lost");
         self.reading = false;
+        self.unfinished = None;
         let buffer = std::mem::take(&mut self.buffer);
         let end = memchr::memmem::find(&buffer, b"\r\n\r\n").map_or(buffer.len(), |end| end + 4);
         let mut fault = match error {
@@ -283,6 +296,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         self.heard + self.shared.state.load().connections.idle_timeout
     }
 
+    fn unfinished_at(&self) -> Option<Instant> {
+        Some(self.unfinished? + self.shared.state.load().connections.message_timeout)
+    }
+
     fn ping_at(&self) -> Option<Instant> {
         self.flow.dialled().then(|| self.pinged + self.shared.state.load().connections.keepalive)
     }
@@ -293,7 +310,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     }
 
     fn arm(&mut self) {
-        let others = [self.deadline.map(|(at, _)| at), self.ping_at(), self.retire_at()];
+        let others = [self.deadline.map(|(at, _)| at), self.unfinished_at(), self.ping_at(), self.retire_at()];
         let next = others.into_iter().flatten().fold(self.idle_at(), Instant::min);
         self.timer.as_mut().reset(next);
     }
@@ -309,6 +326,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         if self.retire_at().is_some_and(|at| at <= now) {
             self.shared.counters.recycled.add();
             return Some("identity or trust was replaced".into());
+        }
+        if self.unfinished_at().is_some_and(|at| at <= now) {
+            self.shared.counters.stalled.add();
+            let (source, octets) = (self.flow.peer().source, self.buffer.len());
+            tracing::info!(flow = self.flow.id.n, %source, octets, "message begun and not ended, connection closed");
+            return Some("message not ended in time".into());
         }
         if self.idle_at() <= now {
             self.shared.counters.idle_closed.add();

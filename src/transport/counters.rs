@@ -51,6 +51,7 @@ counters! {
     stale_answers: "Resolutions answered from the last good set because DNS failed.",
     slow_peers: "Connections cut because too many octets waited to be written.",
     idle_closed: "Connections closed because they were silent too long.",
+    stalled: "Connections closed because a message begun on them did not end in time.",
     recycled: "Connections closed because their identity or trust was replaced.",
     lost: "Connections that ended in an error or by the peer.",
     framing_errors: "Connections closed because the end of a message could not be known.",

@@ -6,6 +6,7 @@ mod flows;
 mod inbound;
 mod outbound;
 mod reload;
+mod time;
 
 use self::authority::{Authority, Leaf, load};
 use super::tls::provider;
@@ -95,6 +96,7 @@ impl Site {
             max_handshakes: 8,
             max_connections: 100,
             write_queue: 1 << 20,
+            message_timeout: Duration::from_secs(32),
             keepalive: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(60),
         };
