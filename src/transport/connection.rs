@@ -40,13 +40,25 @@ enum Step {
     Ended(String),
 }
 
+/// What becomes of octets that come.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Reading {
+    /// They are messages.
+    Messages,
+    /// They are read and dropped: left unread, they would have the system reset the connection at its end,
+    /// and our last answer with it.
+    Nothing,
+    /// None come any more; an answer may still be on its way out.
+    Over,
+}
+
 struct Connection<'a, S> {
     shared: &'a Shared,
     flow: &'a Rc<Flow>,
     stream: S,
     framer: Framer,
     buffer: BytesMut,
-    reading: bool,
+    reading: Reading,
     /// Octets were given to the stream and may still be in it.
     unflushed: bool,
     malformed: u32,
@@ -75,7 +87,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         stream,
         framer: Framer::default(),
         buffer: BytesMut::new(),
-        reading: true,
+        reading: Reading::Messages,
         unflushed: false,
         malformed: 0,
         unfinished: None,
@@ -112,6 +124,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         self.arm();
         loop {
             match poll_fn(|cx| self.poll(cx)).await {
+                Step::Read if self.reading != Reading::Messages => {
+                    self.buffer.clear();
+                    // A flood must not keep the end from coming.
+                    if let Some(reason) = self.due() {
+                        return reason;
+                    }
+                }
                 Step::Read => {
                     if let Err(gone) = self.take_frames().await {
                         return gone;
@@ -142,8 +161,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             }
             (Poll::Ready(Ok(())) | Poll::Pending, _) => {}
         }
-        if self.reading {
+        if self.reading != Reading::Over {
             match self.poll_read(cx) {
+                Poll::Ready(Ok(0)) if self.reading == Reading::Nothing => self.reading = Reading::Over,
                 Poll::Ready(Ok(0)) => {
                     self.shared.counters.lost.add();
                     return Poll::Ready(Step::Ended("closed by the peer".into()));
@@ -211,7 +231,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             }
             // What is left begun has begun now, however long the one before it took.
             self.unfinished = None;
-            if !self.reading {
+            if self.reading != Reading::Messages {
                 return Ok(());
             }
         }
@@ -239,7 +259,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                 let (request, fault) = (rejected.request, rejected.fault);
                 self.arrive(Arrival::Malformed { request, fault, flow, peer }).await?;
                 if self.malformed >= MOST_MALFORMED {
-                    self.reading = false;
+                    self.reading = Reading::Nothing;
                     self.end_within(LINGER, "not SIP");
                 }
                 Ok(())
@@ -252,9 +272,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     async fn lose_framing(&mut self, error: FramingError) -> Result<(), String> {
         self.shared.counters.framing_errors.add();
         tracing::info!(flow = self.flow.id.n, source = %self.flow.peer().source, %error, "framing lost");
-        self.reading = false;
+        self.reading = Reading::Nothing;
         self.unfinished = None;
         let buffer = std::mem::take(&mut self.buffer);
+        // Where the header section has an end, its body is no part of what is answered.
         let end = memchr::memmem::find(&buffer, b"\r\n\r\n").map_or(buffer.len(), |end| end + 4);
         let mut fault = match error {
             FramingError::TooLarge => Malformed::TooLarge,

@@ -1,6 +1,7 @@
 //! What becomes of a connection as time passes; the time is the test's own, so the connections are pipes.
 
 use super::*;
+use crate::sip::{MAX_HEAD, Malformed};
 use tokio::io::DuplexStream;
 use tokio::time::{Instant, sleep};
 
@@ -80,5 +81,55 @@ fn a_long_message_may_take_its_time_and_each_has_a_time_of_its_own() {
         pipe.write_all(b"\r\n").await.unwrap();
         sleep(Duration::from_secs(3600)).await;
         ping(&mut pipe).await.unwrap();
+    });
+}
+
+/// What arrives of a request that is sent in this form, after it is answered with these octets: what the peer
+/// reads to the end.
+async fn answered(site: &mut Running, octets: String, half_close: bool) -> (Malformed, String) {
+    let (mut reader, mut writer) = tokio::io::split(site.endpoint.pipe(None));
+    // Written to the end before anything is read: a peer that is not read would wait for ever.
+    let writing = tokio::task::spawn_local(async move {
+        writer.write_all(octets.as_bytes()).await.unwrap();
+        if half_close {
+            writer.shutdown().await.unwrap();
+        }
+        writer
+    });
+    let Arrival::Malformed { request: Some(request), fault, flow, .. } = site.arrival().await else {
+        panic!("a request can be read");
+    };
+    assert_eq!(request.call_id(), "1@example.com");
+    let _writer = writing.await.unwrap();
+    sleep(Duration::from_millis(1)).await;
+    site.endpoint.send(Token(1), &Destination::Flow(flow), Bytes::from_static(b"answer")).unwrap();
+    let mut read = String::new();
+    reader.read_to_string(&mut read).await.unwrap();
+    assert_eq!(site.lost(flow).await, "not SIP");
+    (fault, read)
+}
+
+#[test]
+fn rfc_3261_21_5_7_a_request_that_is_too_long_is_answered_and_its_connection_closed() {
+    paused(async {
+        let mut site = patient();
+        let text = String::from_utf8(OPTIONS.to_vec()).unwrap();
+        // The header section has no end, or one beyond the limit; the body is longer than any may be.
+        let endless = text.replace("Content-Length: 0\r\n\r\n", &format!("X: {}", "x".repeat(2 << 20)));
+        let ending = text.replace("Max-Forwards: 70", &format!("X: {}", "x".repeat(MAX_HEAD)));
+        let body = text.replace("Content-Length: 0", "Content-Length: 2000000") + &"x".repeat(2_000_000);
+        for octets in [endless, ending, body] {
+            assert_eq!(answered(&mut site, octets, false).await, (Malformed::TooLarge, "answer".to_owned()));
+        }
+        assert_eq!(site.counters.framing_errors.count(), 3);
+    });
+}
+
+#[test]
+fn an_answer_reaches_a_peer_that_has_closed_its_half() {
+    paused(async {
+        let mut site = patient();
+        let text = String::from_utf8(OPTIONS.to_vec()).unwrap().replace("Content-Length: 0", "Content-Length: many");
+        assert_eq!(answered(&mut site, text, true).await, (Malformed::ContentLength, "answer".to_owned()));
     });
 }
