@@ -368,6 +368,7 @@ fn read_connections(root: &Section<'_>) -> ConnectionSettings {
         write_queue: count("write_queue", 128 << 10..=1 << 30, defaults::WRITE_QUEUE),
         message_timeout: section.duration("message_timeout", MESSAGE_TIMES).unwrap_or(defaults::MESSAGE_TIMEOUT),
         keepalive: section.duration("keepalive", ANY).unwrap_or(defaults::KEEPALIVE),
+        pong_timeout: section.duration_or_off("pong_timeout", ANY).unwrap_or(Some(defaults::PONG_TIMEOUT)),
         idle_timeout: section.duration("idle_timeout", ANY).unwrap_or(defaults::IDLE_TIMEOUT),
     };
     section.finish();

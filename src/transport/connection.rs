@@ -69,6 +69,12 @@ struct Connection<'a, S> {
     /// When a message last came or left.
     used: Instant,
     pinged: Instant,
+    /// The last keep-alive of ours has no answer yet.
+    unanswered: bool,
+    /// The peer has answered one before; that it does is promised by neither platform.
+    answers: bool,
+    /// When the peer has to have sent something, since it answers keep-alives.
+    pong_due: Option<Instant>,
     /// The end, whatever happens.
     deadline: Option<(Instant, &'static str)>,
     timer: Pin<Box<Sleep>>,
@@ -94,6 +100,9 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         heard: now,
         used: now,
         pinged: now,
+        unanswered: false,
+        answers: false,
+        pong_due: None,
         deadline: None,
         timer: Box::pin(sleep_until(now)),
     };
@@ -219,7 +228,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     /// Hands on every whole message that was read.
     async fn take_frames(&mut self) -> Result<(), String> {
         self.heard = Instant::now();
+        // A message shows as well as a pong that the peer is there.
+        self.pong_due = None;
         loop {
+            if self.unanswered && self.framer.take_pong(&mut self.buffer) {
+                (self.unanswered, self.answers) = (false, true);
+                self.shared.counters.pongs.add();
+            }
             match self.framer.next(&mut self.buffer) {
                 Ok(Some(Frame::Message(octets))) => self.take_message(octets).await?,
                 Ok(Some(Frame::Ping)) => {
@@ -331,8 +346,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     }
 
     fn arm(&mut self) {
-        let others = [self.deadline.map(|(at, _)| at), self.unfinished_at(), self.ping_at(), self.retire_at()];
-        let next = others.into_iter().flatten().fold(self.idle_at(), Instant::min);
+        let ends = [self.deadline.map(|(at, _)| at), self.unfinished_at(), self.retire_at(), self.pong_due];
+        let others = ends.into_iter().chain([self.ping_at()]);
+        let next = others.flatten().fold(self.idle_at(), Instant::min);
         self.timer.as_mut().reset(next);
     }
 
@@ -358,9 +374,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             self.shared.counters.idle_closed.add();
             return Some("silent too long".into());
         }
+        if self.pong_due.is_some_and(|at| at <= now) {
+            self.shared.counters.unanswered.add();
+            let source = self.flow.peer().source;
+            tracing::warn!(flow = self.flow.id.n, %source, "keep-alive not answered, connection closed");
+            return Some("keep-alive not answered".into());
+        }
         if self.ping_at().is_some_and(|at| at <= now) {
             self.pinged = now;
-            self.write(b"\r\n\r\n");
+            self.unanswered = true;
+            let limit = self.shared.state.load().connections.pong_timeout.filter(|_| self.answers);
+            self.pong_due = self.pong_due.or(limit.map(|limit| now + limit));
+            self.write(PING);
         }
         None
     }

@@ -59,6 +59,8 @@ counters! {
     messages_in: "Messages received.",
     messages_out: "Messages written.",
     pings: "Keep-alives answered.",
+    pongs: "Keep-alives of ours that were answered.",
+    unanswered: "Connections closed because a peer that answers keep-alives did not answer one.",
     failed: "Connections ended and datagrams dropped because of an error of Tandem's own.",
     datagrams_dropped: "Datagrams dropped because the worker was behind or the socket was full.",
 }

@@ -98,6 +98,7 @@ impl Site {
             write_queue: 1 << 20,
             message_timeout: Duration::from_secs(32),
             keepalive: Duration::from_secs(60),
+            pong_timeout: Some(Duration::from_secs(10)),
             idle_timeout: Duration::from_secs(60),
         };
         // Names must never reach the real DNS from a test: nobody listens here.

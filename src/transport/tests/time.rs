@@ -133,3 +133,82 @@ fn an_answer_reaches_a_peer_that_has_closed_its_half() {
         assert_eq!(answered(&mut site, text, true).await, (Malformed::ContentLength, "answer".to_owned()));
     });
 }
+
+/// A connection that we opened, over which keep-alives come every minute; after the first one.
+async fn pinged(site: &Running) -> DuplexStream {
+    let mut pipe = site.endpoint.pipe(Some(hop(Transport::Tcp, HUB, &[SocketAddr::from(([127, 0, 0, 1], 9))])));
+    read_ping(&mut pipe).await;
+    pipe
+}
+
+async fn read_ping(pipe: &mut DuplexStream) {
+    let mut ping = [0; 4];
+    pipe.read_exact(&mut ping).await.unwrap();
+    assert_eq!(&ping, b"\r\n\r\n");
+}
+
+#[test]
+fn rfc_5626_a_connection_whose_peer_stops_answering_keep_alives_is_lost() {
+    paused(async {
+        let mut site = patient();
+        let mut pipe = pinged(&site).await;
+        for _ in 0..3 {
+            pipe.write_all(b"\r\n").await.unwrap();
+            // Nothing comes back: two answers are no keep-alive.
+            read_ping(&mut pipe).await;
+        }
+        assert_eq!((site.counters.pongs.count(), site.counters.pings.count()), (3, 0));
+        assert_eq!(life(pipe).await.as_secs(), 10);
+        assert_eq!(site.counters.unanswered.count(), 1);
+        let Arrival::FlowLost { reason, .. } = site.arrival().await else { panic!("lost") };
+        assert_eq!(reason, "keep-alive not answered");
+    });
+}
+
+#[test]
+fn whoever_never_answered_a_keep_alive_need_not() {
+    paused(async {
+        let mut site = patient();
+        let mut pipe = pinged(&site).await;
+        // A keep-alive of the peer's own is no answer.
+        pipe.write_all(b"\r\n\r\n").await.unwrap();
+        pipe.read_exact(&mut [0; 2]).await.unwrap();
+        for _ in 0..3 {
+            read_ping(&mut pipe).await;
+        }
+        pipe.write_all(OPTIONS).await.unwrap();
+        site.message().await;
+        assert_eq!((site.counters.pongs.count(), site.counters.unanswered.count()), (0, 0));
+    });
+}
+
+#[test]
+fn a_message_in_place_of_the_answer_shows_that_the_peer_is_there() {
+    paused(async {
+        let mut site = patient();
+        let mut pipe = pinged(&site).await;
+        pipe.write_all(b"\r\n").await.unwrap();
+        for _ in 0..2 {
+            read_ping(&mut pipe).await;
+            pipe.write_all(OPTIONS).await.unwrap();
+            site.message().await;
+        }
+        assert_eq!(site.counters.unanswered.count(), 0);
+    });
+}
+
+#[test]
+fn watching_for_answers_can_be_switched_off() {
+    paused(async {
+        let mut site = Site::tcp();
+        site.connections.pong_timeout = None;
+        site.connections.idle_timeout = Duration::from_secs(86_400);
+        let site = site.start();
+        let mut pipe = pinged(&site).await;
+        pipe.write_all(b"\r\n").await.unwrap();
+        for _ in 0..3 {
+            read_ping(&mut pipe).await;
+        }
+        assert_eq!((site.counters.pongs.count(), site.counters.unanswered.count()), (1, 0));
+    });
+}
