@@ -4,6 +4,7 @@ mod authority;
 mod dns;
 mod flows;
 mod inbound;
+mod openssl;
 mod outbound;
 mod reload;
 mod time;
