@@ -2,9 +2,12 @@
 //! renewed, the element drains, many call at once. Both platforms are played and judge every message.
 
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tandem::config;
 use tandem::process::Running;
-use tandem::twin::lab::{ALICE, CUSTOMER, QUEUE};
+use tandem::trunk::Termination;
+use tandem::twin::lab::{ALICE, BOB, CUSTOMER, QUEUE};
 use tandem::twin::scenario::{change, connect, hang_up, nothing_left};
 use tandem::twin::{Call, Flow, Lab, Placed, Platform, certificates};
 
@@ -166,5 +169,56 @@ async fn many_calls_at_once_both_ways() {
     let (lab, running) = start().await;
     let (one, two) = (lab.genesys.clone(), lab.hub.clone());
     tokio::join!(many(one.clone(), two.clone(), CUSTOMER, ALICE, 50), many(two, one, ALICE, QUEUE, 50));
+    end(&lab, running).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_name_the_genesys_trunk_in_either_of_the_other_forms() {
+    for (termination, user) in [(Termination::Tgrp, "+496955501000;tgrp=acme-sbc;"), (Termination::Dnis, "acme-sbc@")] {
+        let lab = Lab::terminating(termination, "").await.expect("the platforms start");
+        let loaded = config::load(&lab.configuration).expect("the configuration is sound");
+        let running = Running::start(loaded.settings).expect("the element starts");
+        let (mut caller, mut callee) = connect(&lab.hub, &lab.genesys, ALICE, QUEUE).await.expect("a call to Genesys");
+        let invite = callee.invite();
+        assert!(invite.request_uri().starts_with(&format!("sip:{user}")), "GEN-14, 15: {}", invite.request_uri());
+        assert!(invite.first("To").contains(QUEUE), "GEN-15: {}", invite.first("To"));
+        change_both_ways(&mut caller, &mut callee).await;
+        hang_up(&mut callee, &mut caller).await.expect("BYE");
+        let (mut caller, mut callee) = connect(&lab.genesys, &lab.hub, CUSTOMER, ALICE).await.expect("and one from it");
+        hang_up(&mut caller, &mut callee).await.expect("BYE");
+        end(&lab, running).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_that_is_reloaded_fails_no_call_to_a_number_that_stays() {
+    let (lab, running) = start().await;
+    let file = lab.directory().join("users.csv");
+    let users = |rows: &str| format!("number,user,active\n{ALICE},alice@example.com,true\n{rows}");
+    let versions = [
+        users(&format!("{BOB},bob@example.com,true\n")),
+        users(&format!("{BOB},bob@example.com,false\n")),
+        "no directory at all".to_owned(),
+        users(""),
+    ];
+    let reloaded = Arc::new(AtomicBool::new(false));
+    let (platform, answering, over) = (lab.genesys.clone(), lab.hub.clone(), reloaded.clone());
+    let calling = tokio::spawn(async move {
+        while !over.load(Ordering::Acquire) {
+            many(platform.clone(), answering.clone(), CUSTOMER, ALICE, 3).await;
+        }
+    });
+    for version in versions.iter().cycle().take(2 * versions.len()) {
+        let next = lab.directory().join("users.next");
+        fs::write(&next, version).expect("written");
+        // As an editor does it: the file is there at any moment.
+        fs::rename(&next, &file).expect("renamed");
+        let _ = running.reload().await;
+    }
+    reloaded.store(true, Ordering::Release);
+    calling.await.expect("no call failed");
+    // The last version is in force.
+    let mut call = lab.genesys.place(&Placed::new(CUSTOMER, BOB)).await.expect("placed");
+    call.refused(404).await.expect("404 for a number that is gone");
     end(&lab, running).await;
 }
