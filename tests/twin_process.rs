@@ -9,7 +9,7 @@ use tandem::process::Running;
 use tandem::trunk::Termination;
 use tandem::twin::lab::{ALICE, BOB, CUSTOMER, QUEUE};
 use tandem::twin::scenario::{change, connect, hang_up, nothing_left};
-use tandem::twin::{Call, Flow, Lab, Placed, Platform, certificates};
+use tandem::twin::{Call, Flow, Lab, Placed, Platform, Traced, certificates};
 
 async fn start() -> (Lab, Running) {
     let lab = Lab::start("").await.expect("the platforms start");
@@ -220,5 +220,40 @@ async fn a_directory_that_is_reloaded_fails_no_call_to_a_number_that_stays() {
     // The last version is in force.
     let mut call = lab.genesys.place(&Placed::new(CUSTOMER, BOB)).await.expect("placed");
     call.refused(404).await.expect("404 for a number that is gone");
+    end(&lab, running).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_go_on_when_a_platform_dies_and_comes_back() {
+    let (lab, running) = start().await;
+    for (dying, other) in [(&lab.hub, &lab.genesys), (&lab.genesys, &lab.hub)] {
+        let number = |platform| if std::ptr::eq(platform, &lab.hub) { ALICE } else { QUEUE };
+        let caller = if std::ptr::eq(dying, &lab.hub) { CUSTOMER } else { ALICE };
+        let (mut stays, mut dies) = connect(other, dying, caller, number(dying)).await.expect("a call to it");
+        let caller = if std::ptr::eq(dying, &lab.hub) { ALICE } else { CUSTOMER };
+        let (mut dies_too, mut stays_too) = connect(dying, other, caller, number(other)).await.expect("a call of its");
+        dying.go_down().await;
+        // Whoever wants to change the call meanwhile hears that it cannot be, and not that the call is over.
+        let refused = stays.try_re_invite(Flow::Inactive).await.expect("a final response");
+        assert_eq!(refused.status(), 488, "{}", refused.start);
+        let before = dying.trace().len();
+        dying.come_back().await.expect("the ports are free");
+        // TDR-80, 85: to the platform and from it, on connections that were not there before.
+        change_both_ways(&mut stays, &mut dies).await;
+        // It has not seen the offer that was made while it was away, whose version is used up all the same.
+        let found: Vec<String> = dying.breaches().into_iter().map(|breach| breach.text).collect();
+        assert_eq!(found, ["o= version 3 after 1"]);
+        dying.expected("RFC 3264 §8");
+        change_both_ways(&mut dies_too, &mut stays_too).await;
+        hang_up(&mut stays, &mut dies).await.expect("BYE to it");
+        hang_up(&mut dies_too, &mut stays_too).await.expect("BYE from it");
+        let trace = dying.trace();
+        let (old, new) = trace.split_at(before);
+        let ends = |traced: &Traced| (traced.local, traced.remote);
+        assert!(
+            !new.iter().any(|after| old.iter().any(|before| ends(before) == ends(after))),
+            "a connection outlived it"
+        );
+    }
     end(&lab, running).await;
 }
