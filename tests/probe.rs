@@ -3,13 +3,18 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use std::io::{Read, Write};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use tandem::twin::Side;
 use tandem::twin::lab::{self, Lab};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UdpSocket;
 
 /// What a command came to.
@@ -151,7 +156,8 @@ fn foreign(lab: &Lab) -> Foreign {
     params.distinguished_name.push(DnType::CommonName, "Foreign Root");
     let root = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
     let key = KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).unwrap();
-    let leaf = CertificateParams::new(vec![lab::FQDN.to_owned()]).unwrap().signed_by(&key, &root).unwrap();
+    let names = vec![lab::FQDN.to_owned(), "127.0.0.1".to_owned()];
+    let leaf = CertificateParams::new(names).unwrap().signed_by(&key, &root).unwrap();
     let write = |name: &str, text: String| {
         let path = lab.directory().join(name);
         std::fs::write(&path, text).unwrap();
@@ -240,6 +246,82 @@ async fn silence_and_what_is_no_sip_are_told_apart() {
     let trusting = [("SSL_CERT_FILE", lab.certificates.root.as_path())];
     probe(&[&address], &trusting).await.failed(76, &["handshake: ", "TLS port"]);
     answering.join().unwrap();
+}
+
+/// 200 to a request, by plain formatting.
+fn ok_to(request: &[u8]) -> String {
+    let request = std::str::from_utf8(request).unwrap();
+    assert!(request.starts_with("OPTIONS sip:127.0.0."), "{request}");
+    let repeated =
+        |line: &&str| ["Via:", "From:", "To:", "Call-ID:", "CSeq:"].iter().any(|name| line.starts_with(name));
+    let lines: Vec<&str> = request.split("\r\n").filter(repeated).collect();
+    assert_eq!(lines.len(), 5, "{request}");
+    format!("SIP/2.0 200 Fine\r\n{}\r\nContent-Length: 0\r\n\r\n", lines.join("\r\n"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_trunk_a_host_of_the_public_internet_is_called_by_anybody() {
+    let lab = Lab::start("").await.unwrap();
+    let foreign = foreign(&lab);
+    let chain: Vec<_> = CertificateDer::pem_file_iter(&foreign.certificate).unwrap().map(Result::unwrap).collect();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let server = |mutual: bool| {
+        let builder = rustls::ServerConfig::builder_with_provider(provider.clone());
+        let builder = builder.with_safe_default_protocol_versions().unwrap();
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(chain[1].clone()).unwrap();
+        let judge = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build().unwrap();
+        let builder = if mutual { builder.with_client_cert_verifier(judge) } else { builder.with_no_client_auth() };
+        let key = PrivateKeyDer::from_pem_file(&foreign.key).unwrap();
+        tokio_rustls::TlsAcceptor::from(Arc::new(builder.with_single_cert(chain.clone(), key).unwrap()))
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (open, mutual) = (server(false), server(true));
+    let serving = tokio::spawn(async move {
+        let mut stream = open.accept(listener.accept().await.unwrap().0).await.unwrap();
+        let mut request = vec![0; 4096];
+        let length = stream.read(&mut request).await.unwrap();
+        stream.write_all(ok_to(&request[..length]).as_bytes()).await.unwrap();
+        stream.flush().await.unwrap();
+        assert_eq!(stream.read(&mut request).await.unwrap(), 0, "one request, then the end");
+        mutual.accept(listener.accept().await.unwrap().0).await.expect_err("no certificate");
+    });
+    let trusting = [("SSL_CERT_FILE", foreign.root.as_path())];
+    let ran = probe(&[&address], &trusting).await;
+    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.error);
+    for text in ["handshake    TLS 1.3, TLS13_AES_", "OPTIONS      200 Fine in ", "usages     not limited"] {
+        assert!(ran.out.contains(text), "{text} is missing in\n{}", ran.out);
+    }
+    // TLS 1.3 tells only after the handshake what it thinks of who has no certificate.
+    let ran = probe(&[&address], &trusting).await;
+    ran.failed(77, &["handshake: ", "alert CertificateRequired", "--trunk"]);
+    serving.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_udp_the_request_is_repeated_until_it_is_answered() {
+    let lab = Lab::start("").await.unwrap();
+    let socket = UdpSocket::bind("127.0.0.24:0").await.unwrap();
+    let trunk = format!(
+        "[trunk.carrier]\nkind = \"generic\"\ntransport = \"udp\"\nhosts = [\"{}\"]\nsources = [\"127.0.0.24/32\"]\n\n[hosts]",
+        socket.local_addr().unwrap()
+    );
+    let path = changed(&lab, "[hosts]", &trunk);
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("listen = [", "listen = [\"udp:127.0.0.2:5060\", ")).unwrap();
+    let serving = tokio::spawn(async move {
+        let mut request = vec![0; 4096];
+        let (first, _) = socket.recv_from(&mut request).await.unwrap();
+        let lost = request[..first].to_vec();
+        let (length, from) = socket.recv_from(&mut request).await.unwrap();
+        assert_eq!(lost, request[..length], "the same again");
+        socket.send_to(ok_to(&lost).as_bytes(), from).await.unwrap();
+    });
+    let ran = probe(&["127.0.0.24", "-t", "carrier", "-c", path.to_str().unwrap()], &[]).await;
+    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.error);
+    assert!(ran.out.contains("over UDP, as trunk carrier") && ran.out.contains("200 Fine"), "{}", ran.out);
+    serving.await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
