@@ -27,9 +27,15 @@ Endpoints of Microsoft for tests of TLS and OPTIONS, never for calls:
   x.sip.pstnhub.infra.gov.teams.microsoft.us:5061      GCC High
   x.sip.pstnhub.infra.dod.teams.microsoft.us:5061      DoD
 
-Exit codes: 0 the host counts as up; 64 wrong arguments; 68 the name did not resolve; 69 no connection,
-or a status that counts as down; 75 no answer to OPTIONS; 76 the handshake failed, or no SIP came; 77 one
-side does not trust or permit the other; 78 wrong configuration.";
+Exit codes:
+  0   the host counts as up
+  64  the arguments are wrong
+  68  the name did not resolve
+  69  no connection, or a status that counts as down
+  75  no answer to OPTIONS
+  76  the handshake failed, or the answer is no SIP
+  77  one side does not trust or permit the other
+  78  the configuration is wrong";
 
 /// Whom to call, and as whom.
 #[derive(clap::Args, Debug)]
