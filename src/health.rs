@@ -9,11 +9,13 @@
 use crate::call::{CallKey, Context};
 use crate::event::{Alarm, EventKind, Severity};
 use crate::flow::TrunkId;
+use crate::identifier::Minter;
 use crate::normalize;
 use crate::routing;
 use crate::sip::{Draft, Method, Name};
 use crate::transaction::ClientId;
 use crate::trunk::{Host, Kind, Trunk};
+use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -90,11 +92,7 @@ impl Health {
         let (id, host) = (*id, host.clone());
         state.pending = None;
         let Some(trunk) = cx.snapshot.trunk(id).cloned() else { return true };
-        let up = match (trunk.kind, status) {
-            (_, None | Some(503)) => false,
-            (Kind::Teams, Some(status)) => (200..300).contains(&status),
-            (Kind::Genesys | Kind::Generic, Some(_)) => true,
-        };
+        let up = is_up(trunk.kind, status);
         if state.up.replace(up) != Some(up) {
             report(cx, &trunk, &host, up, status);
             self.judge(cx, id);
@@ -115,6 +113,26 @@ impl Health {
     }
 }
 
+/// Whether a host counts as up after the final status of an OPTIONS; `None`: there was none.
+pub fn is_up(kind: Kind, status: Option<u16>) -> bool {
+    match (kind, status) {
+        (_, None | Some(503)) => false,
+        (Kind::Teams, Some(status)) => (200..300).contains(&status),
+        (Kind::Genesys | Kind::Generic, Some(_)) => true,
+    }
+}
+
+/// What to do about a host that counts as down after this status.
+pub fn remedy(kind: Kind, status: Option<u16>) -> &'static str {
+    match (kind, status) {
+        (Kind::Teams, Some(403)) => {
+            "Teams does not know this SBC: pair the trunk's fqdn in the tenant, or correct fqdn (TDR-35)"
+        }
+        (Kind::Genesys, None) => "check the trunk's access list in Genesys, the firewall and the region (GEN-23)",
+        _ => "check name resolution, firewall, certificates and the platform's status",
+    }
+}
+
 fn no_host(trunk: &Trunk, raised: bool) -> Alarm {
     let text = match raised {
         true => format!("every host of trunk {} is down; calls are tried on them all the same", trunk.name),
@@ -129,13 +147,7 @@ fn report(cx: &mut Context, trunk: &Trunk, host: &Host, up: bool, status: Option
         Some(status) => format!("OPTIONS answered with {status}"),
         None => "OPTIONS not answered".to_owned(),
     };
-    let remedy = match (trunk.kind, status) {
-        (Kind::Teams, Some(403)) => {
-            "Teams does not know this SBC: pair the trunk's fqdn in the tenant, or correct fqdn (TDR-35)"
-        }
-        (Kind::Genesys, None) => "check the trunk's access list in Genesys, the firewall and the region (GEN-23)",
-        _ => "check name resolution, firewall, certificates and the platform's status",
-    };
+    let remedy = remedy(trunk.kind, status);
     let (port, name) = (host.port, host.name.clone());
     cx.event(None, EventKind::Host { trunk: trunk.id, port, host: name, up, why: why.clone() });
     let alarm = Alarm {
@@ -148,21 +160,32 @@ fn report(cx: &mut Context, trunk: &Trunk, host: &Host, up: bool, status: Option
     cx.event(None, EventKind::Alarm(alarm));
 }
 
-/// OPTIONS as the platforms want them (TDR-33, 34).
 fn send_options(cx: &mut Context, trunk: &Arc<Trunk>, index: usize, cseq: u32) -> ClientId {
     let hop = Arc::new(routing::hop(&cx.snapshot, trunk, index));
-    let slot = cx.minter.slot();
-    let (branch, tag, call_id) = (cx.minter.branch(slot), cx.minter.tag(slot), cx.minter.call_id(slot));
+    let snapshot = cx.snapshot.clone();
+    let (branch, octets) = options(trunk, (&hop.host, hop.port), cseq, &snapshot.edge.product, &mut cx.minter);
+    cx.request(CallKey::NONE, &Method::Options, &branch, &hop, octets)
+}
+
+/// OPTIONS to host and port as the platforms want them (TDR-33, 34): its branch, and its octets.
+pub fn options(
+    trunk: &Trunk,
+    (host, port): (&str, u16),
+    cseq: u32,
+    product: &str,
+    minter: &mut Minter,
+) -> (String, Bytes) {
+    let slot = minter.slot();
+    let (branch, tag, call_id) = (minter.branch(slot), minter.tag(slot), minter.call_id(slot));
     let transport = trunk.transport.uri_value();
-    let uri = format!("sip:{}:{};transport={transport}", hop.host, hop.port);
-    let mut draft = Draft::request(&Method::Options, &uri);
+    let mut draft = Draft::request(&Method::Options, &format!("sip:{host}:{port};transport={transport}"));
     draft.put(Name::Via, &normalize::via(trunk, &branch)).put_number(Name::MaxForwards, 70);
     draft.put(Name::From, &format!("<sip:{}:{}>;tag={tag}", trunk.fqdn, trunk.port));
-    draft.put(Name::To, &format!("<sip:{}:{}>", hop.host, hop.port));
+    draft.put(Name::To, &format!("<sip:{host}:{port}>"));
     draft.put(Name::CallId, &format!("{call_id}@{}", trunk.fqdn));
     draft.put(Name::CSeq, &format!("{cseq} OPTIONS"));
     draft.put(Name::Contact, &normalize::contact(trunk, None));
     draft.put(Name::Allow, normalize::allow(trunk)).put(Name::Supported, normalize::supported(trunk));
-    draft.put(Name::Accept, "application/sdp").put(Name::UserAgent, &cx.snapshot.edge.product);
-    cx.request(CallKey::NONE, &Method::Options, &branch, &hop, draft.finish())
+    draft.put(Name::Accept, "application/sdp").put(Name::UserAgent, product);
+    (branch, draft.finish())
 }

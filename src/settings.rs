@@ -169,8 +169,13 @@ pub struct ConnectionSettings {
     pub max_connections: usize,
     /// The most octets waiting to be written on one connection; above it the peer is too slow and is cut.
     pub write_queue: usize,
+    /// How long a message may take from its first octet to its last; a peer must not hold a place with half of one.
+    pub message_timeout: Duration,
     /// Interval of double-CRLF keep-alives on connections that we opened (RFC 5626 §4.4.1).
     pub keepalive: Duration,
+    /// How long a peer that has answered a keep-alive on a connection may leave a later one unanswered there
+    /// before the connection counts as lost; `None`: for ever.
+    pub pong_timeout: Option<Duration>,
     /// How long a connection may be silent before it is closed.
     pub idle_timeout: Duration,
 }

@@ -2,14 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
 use tandem::process::{AdminAnswer, AdminRequest, Running, ask};
 use tandem::twin::Lab;
-use tandem::twin::lab::{ALICE, CUSTOMER};
+use tandem::twin::lab::{ALICE, CUSTOMER, FQDN};
 use tandem::twin::scenario::{connect, hang_up};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpSocket;
 
 /// How long anything may take before the test gives up.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -35,6 +37,32 @@ async fn the_local_socket_answers_behind_more_silent_clients_than_it_has_places(
     let _ = garbage.read_to_string(&mut answer);
     assert!(answer.is_empty() || answer.contains("not understood"), "{answer}");
     drop(silent);
+    running.stop(true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_too_long_gets_513_before_its_connection_ends() {
+    let (lab, running) = start().await;
+    let tls = tandem::twin::tls::hub(&lab.certificates, false).unwrap();
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.11:0".parse().unwrap()).unwrap();
+    let stream = socket.connect(lab.sbc).await.unwrap();
+    let name = FQDN.try_into().unwrap();
+    let mut stream = tokio_rustls::TlsConnector::from(tls.client).connect(name, stream).await.unwrap();
+    let request = format!(
+        "OPTIONS sip:{FQDN} SIP/2.0\r\nVia: SIP/2.0/TLS sip.pstnhub.microsoft.com;branch=z9hG4bK1\r\n\
+        From: <sip:sip.pstnhub.microsoft.com>;tag=1\r\nTo: <sip:{FQDN}>\r\nCall-ID: 1@example.com\r\n\
+        CSeq: 1 OPTIONS\r\nX-Long: {}",
+        "x".repeat(100_000)
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+    assert!(answer.starts_with("SIP/2.0 513 message too large\r\nVia: "), "{answer}");
+    assert!(
+        answer.contains("\r\nCSeq: 1 OPTIONS\r\n") && answer.contains("\r\nCall-ID: 1@example.com\r\n"),
+        "{answer}"
+    );
     running.stop(true).await;
 }
 

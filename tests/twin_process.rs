@@ -2,11 +2,14 @@
 //! renewed, the element drains, many call at once. Both platforms are played and judge every message.
 
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tandem::config;
 use tandem::process::Running;
-use tandem::twin::lab::{ALICE, CUSTOMER, QUEUE};
+use tandem::trunk::Termination;
+use tandem::twin::lab::{ALICE, BOB, CUSTOMER, QUEUE};
 use tandem::twin::scenario::{change, connect, hang_up, nothing_left};
-use tandem::twin::{Call, Flow, Lab, Placed, Platform, certificates};
+use tandem::twin::{Call, Flow, Lab, Placed, Platform, Traced, certificates};
 
 async fn start() -> (Lab, Running) {
     let lab = Lab::start("").await.expect("the platforms start");
@@ -166,5 +169,91 @@ async fn many_calls_at_once_both_ways() {
     let (lab, running) = start().await;
     let (one, two) = (lab.genesys.clone(), lab.hub.clone());
     tokio::join!(many(one.clone(), two.clone(), CUSTOMER, ALICE, 50), many(two, one, ALICE, QUEUE, 50));
+    end(&lab, running).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_name_the_genesys_trunk_in_either_of_the_other_forms() {
+    for (termination, user) in [(Termination::Tgrp, "+496955501000;tgrp=acme-sbc;"), (Termination::Dnis, "acme-sbc@")] {
+        let lab = Lab::terminating(termination, "").await.expect("the platforms start");
+        let loaded = config::load(&lab.configuration).expect("the configuration is sound");
+        let running = Running::start(loaded.settings).expect("the element starts");
+        let (mut caller, mut callee) = connect(&lab.hub, &lab.genesys, ALICE, QUEUE).await.expect("a call to Genesys");
+        let invite = callee.invite();
+        assert!(invite.request_uri().starts_with(&format!("sip:{user}")), "GEN-14, 15: {}", invite.request_uri());
+        assert!(invite.first("To").contains(QUEUE), "GEN-15: {}", invite.first("To"));
+        change_both_ways(&mut caller, &mut callee).await;
+        hang_up(&mut callee, &mut caller).await.expect("BYE");
+        let (mut caller, mut callee) = connect(&lab.genesys, &lab.hub, CUSTOMER, ALICE).await.expect("and one from it");
+        hang_up(&mut caller, &mut callee).await.expect("BYE");
+        end(&lab, running).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_that_is_reloaded_fails_no_call_to_a_number_that_stays() {
+    let (lab, running) = start().await;
+    let file = lab.directory().join("users.csv");
+    let users = |rows: &str| format!("number,user,active\n{ALICE},alice@example.com,true\n{rows}");
+    let versions = [
+        users(&format!("{BOB},bob@example.com,true\n")),
+        users(&format!("{BOB},bob@example.com,false\n")),
+        "no directory at all".to_owned(),
+        users(""),
+    ];
+    let reloaded = Arc::new(AtomicBool::new(false));
+    let (platform, answering, over) = (lab.genesys.clone(), lab.hub.clone(), reloaded.clone());
+    let calling = tokio::spawn(async move {
+        while !over.load(Ordering::Acquire) {
+            many(platform.clone(), answering.clone(), CUSTOMER, ALICE, 3).await;
+        }
+    });
+    for version in versions.iter().cycle().take(2 * versions.len()) {
+        let next = lab.directory().join("users.next");
+        fs::write(&next, version).expect("written");
+        // As an editor does it: the file is there at any moment.
+        fs::rename(&next, &file).expect("renamed");
+        let _ = running.reload().await;
+    }
+    reloaded.store(true, Ordering::Release);
+    calling.await.expect("no call failed");
+    // The last version is in force.
+    let mut call = lab.genesys.place(&Placed::new(CUSTOMER, BOB)).await.expect("placed");
+    call.refused(404).await.expect("404 for a number that is gone");
+    end(&lab, running).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_go_on_when_a_platform_dies_and_comes_back() {
+    let (lab, running) = start().await;
+    for (dying, other) in [(&lab.hub, &lab.genesys), (&lab.genesys, &lab.hub)] {
+        let number = |platform| if std::ptr::eq(platform, &lab.hub) { ALICE } else { QUEUE };
+        let caller = if std::ptr::eq(dying, &lab.hub) { CUSTOMER } else { ALICE };
+        let (mut stays, mut dies) = connect(other, dying, caller, number(dying)).await.expect("a call to it");
+        let caller = if std::ptr::eq(dying, &lab.hub) { ALICE } else { CUSTOMER };
+        let (mut dies_too, mut stays_too) = connect(dying, other, caller, number(other)).await.expect("a call of its");
+        dying.go_down().await;
+        // Whoever wants to change the call meanwhile hears that it cannot be, and not that the call is over.
+        let refused = stays.try_re_invite(Flow::Inactive).await.expect("a final response");
+        assert_eq!(refused.status(), 488, "{}", refused.start);
+        let before = dying.trace().len();
+        dying.come_back().await.expect("the ports are free");
+        // TDR-80, 85: to the platform and from it, on connections that were not there before.
+        change_both_ways(&mut stays, &mut dies).await;
+        // It has not seen the offer that was made while it was away, whose version is used up all the same.
+        let found: Vec<String> = dying.breaches().into_iter().map(|breach| breach.text).collect();
+        assert_eq!(found, ["o= version 3 after 1"]);
+        dying.expected("RFC 3264 §8");
+        change_both_ways(&mut dies_too, &mut stays_too).await;
+        hang_up(&mut stays, &mut dies).await.expect("BYE to it");
+        hang_up(&mut dies_too, &mut stays_too).await.expect("BYE from it");
+        let trace = dying.trace();
+        let (old, new) = trace.split_at(before);
+        let ends = |traced: &Traced| (traced.local, traced.remote);
+        assert!(
+            !new.iter().any(|after| old.iter().any(|before| ends(before) == ends(after))),
+            "a connection outlived it"
+        );
+    }
     end(&lab, running).await;
 }

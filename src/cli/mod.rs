@@ -8,6 +8,7 @@ mod check;
 mod demo;
 mod drain;
 mod log;
+mod probe;
 mod run;
 mod status;
 
@@ -22,14 +23,20 @@ use std::process::ExitCode;
 pub mod exit {
     /// The command line is wrong.
     pub const USAGE: u8 = 64;
+    /// A name that does not resolve.
+    pub const NO_HOST: u8 = 68;
     /// What is asked for is not there: no process at the socket, an address taken.
     pub const UNAVAILABLE: u8 = 69;
     /// An error of Tandem's own.
     pub const SOFTWARE: u8 = 70;
     /// The system refuses something.
     pub const SYSTEM: u8 = 71;
+    /// No answer in time; it may come another time.
+    pub const TEMPORARY: u8 = 75;
     /// The other side's answer makes no sense.
     pub const PROTOCOL: u8 = 76;
+    /// One side does not trust or permit the other.
+    pub const NO_PERMISSION: u8 = 77;
     /// The configuration is wrong.
     pub const CONFIGURATION: u8 = 78;
 }
@@ -53,6 +60,8 @@ enum Command {
     Check(check::Arguments),
     /// Play both platforms on loopback, place calls, and show what Tandem does with them.
     Demo(demo::Arguments),
+    /// Call one host as a trunk would, and show each step: addresses, certificates, TLS, OPTIONS.
+    Probe(probe::Arguments),
     /// Show how a running element is: trunks, hosts, workers, alarms.
     Status(Local),
     /// List the calls of a running element, or end one.
@@ -126,6 +135,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Probe(arguments) => probe::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Calls(arguments) => calls::run(&arguments),
         Command::Drain(arguments) => drain::run(&arguments),

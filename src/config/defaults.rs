@@ -58,8 +58,16 @@ pub(super) const MAX_CONNECTIONS: u64 = 4000;
 /// About 700 messages: a peer that lets so much wait is not reading.
 pub(super) const WRITE_QUEUE: u64 = 1 << 20;
 
+/// 64·T1: the sender's transaction is over by then (RFC 3261 §17), nobody waits for the rest. The longest
+/// message of 256 KiB passes in it at 64 kbit/s.
+pub(super) const MESSAGE_TIMEOUT: Duration = seconds(32);
+
 /// As RFC 5626 §4.4.1 has it for connections; shorter than any NAT forgets.
 pub(super) const KEEPALIVE: Duration = seconds(95);
+
+/// As RFC 5626 §4.4.1 has it. It holds for peers that have answered before: neither platform promises that it
+/// does (GEN-37), and one that does not is watched by OPTIONS and by TCP.
+pub(super) const PONG_TIMEOUT: Duration = seconds(10);
 
 /// Longer than several intervals of OPTIONS (TDR-32), so only the forgotten ones close.
 pub(super) const IDLE_TIMEOUT: Duration = seconds(15 * 60);

@@ -23,6 +23,9 @@ use std::time::Duration;
 /// Bounds of keys whose value is nobody's business but the operator's.
 const ANY: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(7 * 86_400);
 
+/// How long a message may be under way: below a second honest ones are lost to one lost packet.
+const MESSAGE_TIMES: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(600);
+
 /// Settings as read, with the places that checks point at.
 pub(super) struct Draft<'a> {
     /// What was understood; a part that was not has its default, and a finding.
@@ -371,7 +374,9 @@ fn read_connections(root: &Section<'_>) -> ConnectionSettings {
         max_connections: count("max_connections", 1..=1_000_000, defaults::MAX_CONNECTIONS),
         // A message may be 64 KiB long: less room than two of them cuts honest peers.
         write_queue: count("write_queue", 128 << 10..=1 << 30, defaults::WRITE_QUEUE),
+        message_timeout: section.duration("message_timeout", MESSAGE_TIMES).unwrap_or(defaults::MESSAGE_TIMEOUT),
         keepalive: section.duration("keepalive", ANY).unwrap_or(defaults::KEEPALIVE),
+        pong_timeout: section.duration_or_off("pong_timeout", ANY).unwrap_or(Some(defaults::PONG_TIMEOUT)),
         idle_timeout: section.duration("idle_timeout", ANY).unwrap_or(defaults::IDLE_TIMEOUT),
     };
     section.finish();

@@ -93,6 +93,18 @@ impl Framer {
         Ok(Some(Frame::Message(buffer.split_to(whole).freeze())))
     }
 
+    /// Takes a single CRLF off the front of `buffer`, where a peer that was sent a double one puts its answer
+    /// (RFC 5626 §4.4.1); `false` when something else is there. Only who waits for an answer may ask: the
+    /// CRLF can be the first half of a keep-alive.
+    pub fn take_pong(&self, buffer: &mut BytesMut) -> bool {
+        let between = self.searched == 0 && self.whole.is_none();
+        let single = buffer.starts_with(b"\r\n") && buffer.get(2) != Some(&b'\r');
+        if between && single {
+            let _ = buffer.split_to(2);
+        }
+        between && single
+    }
+
     /// The length of the first message, once its header section is complete.
     fn length(&mut self, buffer: &BytesMut) -> Result<Option<usize>, FramingError> {
         let from = self.searched.saturating_sub(3);
@@ -180,6 +192,20 @@ mod tests {
         assert_eq!(frames(b"\r\n\r\n"), [Frame::Ping]);
         assert_eq!(frames(b"\r\n"), []);
         assert_eq!(frames(&[b"\r\n\r\n", MESSAGE].concat())[0], Frame::Ping);
+    }
+
+    #[test]
+    fn a_single_crlf_between_messages_can_be_taken_for_an_answer() {
+        for (octets, taken) in [("\r\n", true), ("\r\nOPTIONS", true), ("\r\n\r\n", false), ("\r", false), ("", false)]
+        {
+            let mut buffer = BytesMut::from(octets);
+            assert_eq!(Framer::default().take_pong(&mut buffer), taken, "{octets:?}");
+            assert_eq!(buffer.len(), if taken { octets.len() - 2 } else { octets.len() });
+        }
+        let (mut framer, mut buffer) = (Framer::default(), BytesMut::from("OPTIONS"));
+        assert_eq!(framer.next(&mut buffer), Ok(None));
+        buffer = BytesMut::from("\r\n");
+        assert!(!framer.take_pong(&mut buffer), "within a message");
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub enum Malformed {
     /// Not `Method SP Request-URI SP SIP-Version` or `SIP-Version SP Status-Code SP Reason-Phrase` (§7.1, §7.2).
     #[error("start line malformed")]
     StartLine,
-    /// A SIP version other than 2.0 (§21.5.7).
+    /// A SIP version other than 2.0 (§21.5.6).
     #[error("SIP version not supported")]
     Version,
     /// No empty line ends the header section (§7).
@@ -61,7 +61,7 @@ pub enum Malformed {
 }
 
 impl Malformed {
-    /// The status of the response to a request with this fault (§21.4.1, §21.4.24, §21.5.6).
+    /// The status of the response to a request with this fault (§21.4.1, §21.5.6, §21.5.7).
     pub fn status(self) -> u16 {
         match self {
             Self::Version => 505,
@@ -168,8 +168,8 @@ impl Message {
         }
         let head_length = match memchr::memmem::find(&octets, b"\r\n\r\n") {
             Some(end) if end + 4 <= MAX_HEAD => end + 4,
-            Some(_) => return Err(refused(Malformed::TooLarge)),
-            None => return Err(refused(Malformed::NoEnd)),
+            None if octets.len() <= MAX_HEAD => return Err(refused(Malformed::NoEnd)),
+            _ => return Err(Rejected { fault: Malformed::TooLarge, request: beginning(&octets) }),
         };
         let head = text_of(octets.slice(..head_length));
         let mut fault = None;
@@ -343,6 +343,21 @@ impl Message {
     }
 }
 
+/// What can be read of a request whose header section is too long: the fields that end within the limit.
+/// `None` unless all that a response repeats is among them (§8.2.6.2).
+fn beginning(octets: &[u8]) -> Option<Box<Message>> {
+    const REPEATED: [Name; 5] = [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq];
+    // The last field may go on in a folded line that is beyond the limit.
+    let ends = |&at: &usize| !matches!(octets.get(at + 2), None | Some(b' ' | b'\t'));
+    let end = memchr::memmem::rfind_iter(octets.get(..MAX_HEAD - 2)?, b"\r\n").find(ends)?;
+    let head = [&octets[..end], b"\r\n\r\n"].concat();
+    let request = match Message::parse(Bytes::from(head)) {
+        Ok(message) => message.is_request().then(|| Box::new(message)),
+        Err(rejected) => rejected.request,
+    };
+    request.filter(|request| REPEATED.iter().all(|&name| request.header(name).is_some()))
+}
+
 /// Splits a header field value at the commas that stand outside quotes and angle brackets (§7.3.1).
 /// Blanks around the parts are dropped; empty parts are passed over.
 pub fn split_list(value: &str) -> impl Iterator<Item = &str> {
@@ -455,7 +470,9 @@ fn index(head: &str, from: usize, fault: &mut Option<Malformed>) -> Result<Small
         let name_length = colon.map_or(0, |colon| line[..colon].trim_ascii_end().len());
         let name = head.get(at..at + name_length).unwrap_or("");
         if lines.len() == MAX_LINES {
-            return Err(Malformed::TooLarge);
+            // Those before it suffice for a response.
+            fault.get_or_insert(Malformed::TooLarge);
+            break;
         }
         match colon {
             Some(colon) if is_token(name) => {
@@ -487,4 +504,51 @@ fn cseq(value: &str) -> Option<CSeq> {
 pub fn is_token(text: &str) -> bool {
     const MARKS: &[u8] = b"-.!%*_+`'~";
     !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_alphanumeric() || MARKS.contains(&octet))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIELDS: &str = "Via: SIP/2.0/TLS a.example.com;branch=z9hG4bK1\r\nFrom: <sip:a.example.com>;tag=1\r\n\
+        To: <sip:b.example.com>\r\nCall-ID: 1@a.example.com\r\nCSeq: 1 OPTIONS\r\n";
+
+    fn refused(rest: &str) -> Rejected {
+        let text = format!("OPTIONS sip:b.example.com SIP/2.0\r\n{rest}");
+        Message::parse(Bytes::from(text)).unwrap_err()
+    }
+
+    #[test]
+    fn what_a_response_repeats_is_read_of_a_header_section_that_is_too_long() {
+        let long = "x".repeat(MAX_HEAD);
+        let folded = "\r\n x".repeat(MAX_HEAD / 4 + 1);
+        let many = "X-Field: 1\r\n".repeat(MAX_HEAD / 10);
+        for rest in [
+            format!("{FIELDS}X-Field: {long}"),
+            format!("{FIELDS}X-Field: {long}\r\n\r\n"),
+            format!("{FIELDS}X-Field: {folded}\r\n\r\n"),
+            format!("{FIELDS}{many}"),
+            format!("{FIELDS}{}\r\n", "X-Field: 1\r\n".repeat(MAX_LINES)),
+        ] {
+            let rejected = refused(&rest);
+            assert_eq!((rejected.fault, rejected.fault.status()), (Malformed::TooLarge, 513));
+            let request = rejected.request.expect("a request");
+            assert_eq!((request.call_id(), request.header(Name::CSeq)), ("1@a.example.com", Some("1 OPTIONS")));
+        }
+    }
+
+    #[test]
+    fn without_what_a_response_repeats_there_is_nothing_to_answer() {
+        let long = "x".repeat(MAX_HEAD);
+        for rest in [
+            format!("X-Field: {long}\r\n{FIELDS}\r\n"),
+            format!("Via: {long}\r\n{FIELDS}\r\n"),
+            // The last field goes on beyond the limit.
+            format!("{FIELDS} x{long}"),
+            long,
+        ] {
+            let rejected = refused(&rest);
+            assert!(rejected.request.is_none() && rejected.fault == Malformed::TooLarge, "{}", &rest[..40]);
+        }
+    }
 }

@@ -13,7 +13,7 @@ use rustls::sign::CertifiedKey;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use x509_parser::extensions::GeneralName;
+use x509_parser::extensions::{ExtendedKeyUsage, GeneralName};
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
@@ -49,6 +49,8 @@ pub struct CertificateFacts {
     pub not_after: i64,
     /// Which key it is for (TDR-4, GEN-32).
     pub key: KeyKind,
+    /// The usages that are named, such as `serverAuth`, or as object identifiers; empty: none are, any is meant.
+    pub usages: Vec<String>,
     /// Whether it may be a TLS server's: the usage is named, or no usage is (TDR-10).
     pub server_auth: bool,
     /// Whether it may be a TLS client's: the usage is named, or no usage is (TDR-10).
@@ -113,12 +115,28 @@ impl CertificateFacts {
             not_before: certificate.validity().not_before.timestamp(),
             not_after: certificate.validity().not_after.timestamp(),
             key,
+            usages: usage.map(usages).unwrap_or_default(),
             server_auth: usage.is_none_or(|usage| usage.server_auth || usage.any),
             client_auth: usage.is_none_or(|usage| usage.client_auth || usage.any),
             authority: certificate.is_ca(),
             self_issued: certificate.subject() == certificate.issuer(),
         })
     }
+}
+
+/// The names of extended key usages, as RFC 5280 §4.2.1.12 spells them.
+fn usages(usage: &ExtendedKeyUsage<'_>) -> Vec<String> {
+    let named = [
+        (usage.any, "anyExtendedKeyUsage"),
+        (usage.server_auth, "serverAuth"),
+        (usage.client_auth, "clientAuth"),
+        (usage.code_signing, "codeSigning"),
+        (usage.email_protection, "emailProtection"),
+        (usage.time_stamping, "timeStamping"),
+        (usage.ocsp_signing, "OCSPSigning"),
+    ];
+    let named = named.iter().filter(|(set, _)| *set).map(|(_, name)| (*name).to_owned());
+    named.chain(usage.other.iter().map(ToString::to_string)).collect()
 }
 
 /// Why the files of an identity or of trust cannot be used.

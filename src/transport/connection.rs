@@ -28,6 +28,8 @@ const LINGER: Duration = Duration::from_secs(2);
 const QUIET: Duration = Duration::from_secs(35);
 /// How long the farewell of TLS may take.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// How a keep-alive and its answer begin.
+const PING: &[u8] = b"\r\n\r\n";
 /// Malformed messages in a row after which a peer is taken for no SIP element.
 const MOST_MALFORMED: u32 = 16;
 
@@ -38,21 +40,41 @@ enum Step {
     Ended(String),
 }
 
+/// What becomes of octets that come.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Reading {
+    /// They are messages.
+    Messages,
+    /// They are read and dropped: left unread, they would have the system reset the connection at its end,
+    /// and our last answer with it.
+    Nothing,
+    /// None come any more; an answer may still be on its way out.
+    Over,
+}
+
 struct Connection<'a, S> {
     shared: &'a Shared,
     flow: &'a Rc<Flow>,
     stream: S,
     framer: Framer,
     buffer: BytesMut,
-    reading: bool,
+    reading: Reading,
     /// Octets were given to the stream and may still be in it.
     unflushed: bool,
     malformed: u32,
+    /// Since when a message has begun and not ended; `None` between messages.
+    unfinished: Option<Instant>,
     /// When octets last came or a message last left; keep-alives of ours do not count.
     heard: Instant,
     /// When a message last came or left.
     used: Instant,
     pinged: Instant,
+    /// The last keep-alive of ours has no answer yet.
+    unanswered: bool,
+    /// The peer has answered one before; that it does is promised by neither platform.
+    answers: bool,
+    /// When the peer has to have sent something, since it answers keep-alives.
+    pong_due: Option<Instant>,
     /// The end, whatever happens.
     deadline: Option<(Instant, &'static str)>,
     timer: Pin<Box<Sleep>>,
@@ -71,12 +93,16 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         stream,
         framer: Framer::default(),
         buffer: BytesMut::new(),
-        reading: true,
+        reading: Reading::Messages,
         unflushed: false,
         malformed: 0,
+        unfinished: None,
         heard: now,
         used: now,
         pinged: now,
+        unanswered: false,
+        answers: false,
+        pong_due: None,
         deadline: None,
         timer: Box::pin(sleep_until(now)),
     };
@@ -107,6 +133,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         self.arm();
         loop {
             match poll_fn(|cx| self.poll(cx)).await {
+                Step::Read if self.reading != Reading::Messages => {
+                    self.buffer.clear();
+                    // A flood must not keep the end from coming.
+                    if let Some(reason) = self.due() {
+                        return reason;
+                    }
+                }
                 Step::Read => {
                     if let Err(gone) = self.take_frames().await {
                         return gone;
@@ -137,8 +170,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             }
             (Poll::Ready(Ok(())) | Poll::Pending, _) => {}
         }
-        if self.reading {
+        if self.reading != Reading::Over {
             match self.poll_read(cx) {
+                Poll::Ready(Ok(0)) if self.reading == Reading::Nothing => self.reading = Reading::Over,
                 Poll::Ready(Ok(0)) => {
                     self.shared.counters.lost.add();
                     return Poll::Ready(Step::Ended("closed by the peer".into()));
@@ -194,20 +228,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     /// Hands on every whole message that was read.
     async fn take_frames(&mut self) -> Result<(), String> {
         self.heard = Instant::now();
+        // A message shows as well as a pong that the peer is there.
+        self.pong_due = None;
         loop {
+            if self.unanswered && self.framer.take_pong(&mut self.buffer) {
+                (self.unanswered, self.answers) = (false, true);
+                self.shared.counters.pongs.add();
+            }
             match self.framer.next(&mut self.buffer) {
                 Ok(Some(Frame::Message(octets))) => self.take_message(octets).await?,
                 Ok(Some(Frame::Ping)) => {
                     self.shared.counters.pings.add();
                     self.write(b"\r\n");
                 }
-                Ok(None) => return Ok(()),
+                Ok(None) => break,
                 Err(error) => return self.lose_framing(error).await,
             }
-            if !self.reading {
+            // What is left begun has begun now, however long the one before it took.
+            self.unfinished = None;
+            if self.reading != Reading::Messages {
                 return Ok(());
             }
         }
+        if !PING.starts_with(&self.buffer) && self.unfinished.is_none() {
+            self.unfinished = Some(Instant::now());
+            self.arm();
+        }
+        Ok(())
     }
 
     async fn take_message(&mut self, octets: Bytes) -> Result<(), String> {
@@ -227,7 +274,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                 let (request, fault) = (rejected.request, rejected.fault);
                 self.arrive(Arrival::Malformed { request, fault, flow, peer }).await?;
                 if self.malformed >= MOST_MALFORMED {
-                    self.reading = false;
+                    self.reading = Reading::Nothing;
                     self.end_within(LINGER, "not SIP");
                 }
                 Ok(())
@@ -240,8 +287,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     async fn lose_framing(&mut self, error: FramingError) -> Result<(), String> {
         self.shared.counters.framing_errors.add();
         tracing::info!(flow = self.flow.id.n, source = %self.flow.peer().source, %error, "framing lost");
-        self.reading = false;
+        self.reading = Reading::Nothing;
+        self.unfinished = None;
         let buffer = std::mem::take(&mut self.buffer);
+        // Where the header section has an end, its body is no part of what is answered.
         let end = memchr::memmem::find(&buffer, b"\r\n\r\n").map_or(buffer.len(), |end| end + 4);
         let mut fault = match error {
             FramingError::TooLarge => Malformed::TooLarge,
@@ -283,6 +332,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         self.heard + self.shared.state.load().connections.idle_timeout
     }
 
+    fn unfinished_at(&self) -> Option<Instant> {
+        Some(self.unfinished? + self.shared.state.load().connections.message_timeout)
+    }
+
     fn ping_at(&self) -> Option<Instant> {
         self.flow.dialled().then(|| self.pinged + self.shared.state.load().connections.keepalive)
     }
@@ -293,8 +346,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     }
 
     fn arm(&mut self) {
-        let others = [self.deadline.map(|(at, _)| at), self.ping_at(), self.retire_at()];
-        let next = others.into_iter().flatten().fold(self.idle_at(), Instant::min);
+        let ends = [self.deadline.map(|(at, _)| at), self.unfinished_at(), self.retire_at(), self.pong_due];
+        let others = ends.into_iter().chain([self.ping_at()]);
+        let next = others.flatten().fold(self.idle_at(), Instant::min);
         self.timer.as_mut().reset(next);
     }
 
@@ -310,13 +364,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             self.shared.counters.recycled.add();
             return Some("identity or trust was replaced".into());
         }
+        if self.unfinished_at().is_some_and(|at| at <= now) {
+            self.shared.counters.stalled.add();
+            let (source, octets) = (self.flow.peer().source, self.buffer.len());
+            tracing::info!(flow = self.flow.id.n, %source, octets, "message begun and not ended, connection closed");
+            return Some("message not ended in time".into());
+        }
         if self.idle_at() <= now {
             self.shared.counters.idle_closed.add();
             return Some("silent too long".into());
         }
+        if self.pong_due.is_some_and(|at| at <= now) {
+            self.shared.counters.unanswered.add();
+            let source = self.flow.peer().source;
+            tracing::warn!(flow = self.flow.id.n, %source, "keep-alive not answered, connection closed");
+            return Some("keep-alive not answered".into());
+        }
         if self.ping_at().is_some_and(|at| at <= now) {
             self.pinged = now;
-            self.write(b"\r\n\r\n");
+            self.unanswered = true;
+            let limit = self.shared.state.load().connections.pong_timeout.filter(|_| self.answers);
+            self.pong_due = self.pong_due.or(limit.map(|limit| now + limit));
+            self.write(PING);
         }
         None
     }

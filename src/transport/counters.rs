@@ -51,6 +51,7 @@ counters! {
     stale_answers: "Resolutions answered from the last good set because DNS failed.",
     slow_peers: "Connections cut because too many octets waited to be written.",
     idle_closed: "Connections closed because they were silent too long.",
+    stalled: "Connections closed because a message begun on them did not end in time.",
     recycled: "Connections closed because their identity or trust was replaced.",
     lost: "Connections that ended in an error or by the peer.",
     framing_errors: "Connections closed because the end of a message could not be known.",
@@ -58,6 +59,8 @@ counters! {
     messages_in: "Messages received.",
     messages_out: "Messages written.",
     pings: "Keep-alives answered.",
+    pongs: "Keep-alives of ours that were answered.",
+    unanswered: "Connections closed because a peer that answers keep-alives did not answer one.",
     failed: "Connections ended and datagrams dropped because of an error of Tandem's own.",
     datagrams_dropped: "Datagrams dropped because the worker was behind or the socket was full.",
 }

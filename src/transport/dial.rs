@@ -139,8 +139,7 @@ async fn connect(shared: &Rc<Shared>, hop: &Hop, address: SocketAddr) -> Result<
         return Ok((Stream::Plain(stream), link(Vec::new(), None)));
     }
     let tls = state.tls.trunk(hop.trunk).ok_or("the trunk has no TLS")?;
-    // SNI and the name to verify are the host, never the address it led to (TDR-16, RFC 5922).
-    let name = ServerName::try_from(hop.host.trim_end_matches('.').to_owned()).map_err(|error| error.to_string())?;
+    let name = server_name(&hop.host)?;
     let connector = TlsConnector::from(tls.client.clone());
     let stream = match timeout(state.connections.handshake_timeout, connector.connect(name, stream)).await {
         Ok(Ok(stream)) => stream,
@@ -158,6 +157,12 @@ async fn connect(shared: &Rc<Shared>, hop: &Hop, address: SocketAddr) -> Result<
     let names = certificates.first().map(names_of).unwrap_or_default();
     let link = link(names, Some((hop.trunk, tls.generation)));
     Ok((Stream::Secure(Box::new(stream)), link))
+}
+
+/// SNI and the name to verify: the host, never the address it led to (TDR-16, RFC 5922).
+pub(super) fn server_name(host: &str) -> Result<ServerName<'static>, String> {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    ServerName::try_from(bare.trim_end_matches('.').to_owned()).map_err(|error| error.to_string())
 }
 
 /// The error in words; one over names is counted.

@@ -249,6 +249,30 @@ impl Endpoint {
     }
 }
 
+#[cfg(test)]
+impl Endpoint {
+    /// Serves one end of a pipe as a connection to `hop`, or as one of trunk 0 that called; where no socket is,
+    /// time can be the test's.
+    pub(super) fn pipe(&self, hop: Option<Hop>) -> tokio::io::DuplexStream {
+        let (near, far) = tokio::io::duplex(1 << 20);
+        let shared = self.0.clone();
+        let (source, transport) = (SocketAddr::from(([127, 0, 0, 1], 9)), Transport::Tcp);
+        let listener = hop.is_none().then_some(ListenerId(1));
+        let peer = Peer { source, listener, transport, names: Vec::new(), trunks: SmallVec::from_iter([TrunkId(0)]) };
+        let link = Link { peer: Arc::new(peer), identity: None, open: true };
+        tokio::task::spawn_local(async move {
+            match hop.map(Arc::new) {
+                Some(hop) => {
+                    let flow = shared.enter(Origin::Dialled(hop.clone()), link.clone());
+                    shared.serve_dialled(&flow, &hop, link, near).await;
+                }
+                None => shared.serve_accepted(ListenerId(1), None, link, near).await,
+            }
+        });
+        far
+    }
+}
+
 impl Shared {
     pub(super) fn mint(&self) -> FlowId {
         let n = self.next.get();

@@ -23,6 +23,7 @@ mod datagram;
 mod dial;
 mod endpoint;
 mod listen;
+mod probe;
 mod program;
 mod queue;
 mod records;
@@ -39,6 +40,7 @@ pub use certificates::{
 pub use counters::{Counter, Counters};
 pub use endpoint::{Endpoint, Gauges, SendError};
 pub use listen::{Accepted, Bound, accept_loop, bind};
+pub use probe::{Agreed, ProbeFailure, ProbeTarget, ProbeTls, Probed, TrustRule, probe};
 pub use program::{PROGRAM_DATE, Root, system_roots};
 pub use resolver::{Addresses, ResolveError, Resolver};
 pub use tls::{TlsFault, TlsTable, TrunkTls, missing_microsoft_roots};

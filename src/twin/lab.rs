@@ -69,6 +69,15 @@ impl Lab {
     ///
     /// When a file cannot be written or no port is free.
     pub async fn start(further: &str) -> io::Result<Self> {
+        Self::terminating(Termination::Fqdn, further).await
+    }
+
+    /// The same with another form in which calls to Genesys name the trunk (GEN-13 to 15).
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub async fn terminating(termination: Termination, further: &str) -> io::Result<Self> {
         let directory = tempfile::Builder::new().prefix("tandem-").tempdir()?;
         let certificates = certificates::make(
             &directory.path().join("certs"),
@@ -93,7 +102,7 @@ impl Lab {
             port: sbc.port(),
             identifier: "acme-sbc".into(),
             domain: "byoc.mypurecloud.de".into(),
-            termination: Termination::Fqdn,
+            termination,
             dids: vec![QUEUE.into()],
             srtp: true,
         };
@@ -112,7 +121,13 @@ impl Lab {
             sources: GENESYS.map(loopback).into(),
             sbc,
         })?;
-        let text = configuration(directory.path(), sbc, hub_port, &format!("{host}:{genesys_port}"), further);
+        let form = match termination {
+            Termination::Fqdn => "fqdn",
+            Termination::Tgrp => "tgrp",
+            Termination::Dnis => "dnis",
+        };
+        let genesys_host = (format!("{host}:{genesys_port}"), form);
+        let text = configuration(directory.path(), sbc, hub_port, genesys_host, further);
         let file = directory.path().join("tandem.toml");
         fs::write(&file, text)?;
         let users = format!(
@@ -145,7 +160,13 @@ async fn free_port() -> io::Result<SocketAddr> {
 }
 
 /// The file as an operator would write it for this lab.
-fn configuration(base: &Path, sbc: SocketAddr, hub_port: u16, genesys: &str, further: &str) -> String {
+fn configuration(
+    base: &Path,
+    sbc: SocketAddr,
+    hub_port: u16,
+    (genesys, form): (String, &str),
+    further: &str,
+) -> String {
     let certs = base.join("certs");
     let (root, socket) = (certs.join("root.pem"), base.join("tandem.sock"));
     let (chain, key) = (certs.join("sbc.pem"), certs.join("sbc.key"));
@@ -175,6 +196,7 @@ sources = ["127.0.0.8/29"]
 kind = "genesys"
 region = "eu-central-1"
 termination = "acme-sbc"
+termination_form = "{form}"
 tls = "public"
 trust = [{root}]
 hosts = ["{genesys}"]

@@ -39,6 +39,7 @@ pub struct Connection {
 enum Order {
     Write(Bytes),
     Close,
+    Cut,
 }
 
 impl Connection {
@@ -52,6 +53,11 @@ impl Connection {
         let _ = self.queue.try_send(Order::Close);
     }
 
+    /// Ends it at once and without a word, as the death of its process does.
+    pub fn cut(&self) {
+        let _ = self.queue.try_send(Order::Cut);
+    }
+
     /// Whether neither side has closed it.
     pub fn is_open(&self) -> bool {
         self.open.load(Ordering::Acquire)
@@ -61,6 +67,8 @@ impl Connection {
 /// What a connection brings.
 #[derive(Debug)]
 pub enum Arrival {
+    /// The connection is there; comes first.
+    Opened,
     /// A whole message.
     Message(Bytes),
     /// The stream lost its framing; the text says how.
@@ -174,7 +182,8 @@ async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
     let (mut reader, mut writer) = tokio::io::split(stream);
     let mut buffer = BytesMut::with_capacity(8192);
     let mut framer = Framer::default();
-    'open: loop {
+    let mut farewell = arrivals.send((connection.clone(), Arrival::Opened)).await.is_ok();
+    'open: while farewell {
         tokio::select! {
             order = orders.recv() => match order {
                 Some(Order::Write(octets)) => {
@@ -182,6 +191,7 @@ async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
                         break;
                     }
                 }
+                Some(Order::Cut) => farewell = false,
                 Some(Order::Close) | None => break,
             },
             read = reader.read_buf(&mut buffer) => {
@@ -209,6 +219,8 @@ async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
         }
     }
     connection.open.store(false, Ordering::Release);
-    let _ = writer.shutdown().await;
+    if farewell {
+        let _ = writer.shutdown().await;
+    }
     let _ = arrivals.send((connection, Arrival::Closed)).await;
 }

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
@@ -92,6 +92,7 @@ pub(crate) struct Inner {
     pub(crate) waiting: mpsc::Sender<(String, mpsc::Receiver<Happened>)>,
     /// Wakes whoever waits for OPTIONS.
     pub(crate) pinged: Notify,
+    /// First the one that handles arrivals, then one a listener.
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -108,6 +109,8 @@ pub(crate) struct State {
     bare: bool,
     /// The status of the answer to OPTIONS; 0 for 200.
     pub(crate) options_status: u16,
+    /// All there ever were; those that are over are gone.
+    connections: Vec<Weak<Connection>>,
     trace: Vec<Traced>,
     counter: u64,
     seed: u64,
@@ -180,10 +183,6 @@ impl Platform {
         if addresses.is_empty() || sources.is_empty() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a platform needs a listener and a source"));
         }
-        let mut tasks: Vec<JoinHandle<()>> = listeners
-            .into_iter()
-            .map(|listener| tokio::spawn(network::accept(listener, tls.clone(), arrivals.clone())))
-            .collect();
         let state = State { seed: RandomState::new().build_hasher().finish(), ..State::default() };
         let inner = Arc::new(Inner {
             side,
@@ -198,9 +197,43 @@ impl Platform {
             pinged: Notify::new(),
             tasks: Mutex::new(Vec::new()),
         });
-        tasks.push(tokio::spawn(dispatch(Arc::downgrade(&inner), inbox)));
-        *inner.tasks.lock().unwrap_or_else(PoisonError::into_inner) = tasks;
-        Ok(Self(inner))
+        inner.tasks().push(tokio::spawn(dispatch(Arc::downgrade(&inner), inbox)));
+        let platform = Self(inner);
+        platform.listen(listeners);
+        Ok(platform)
+    }
+
+    fn listen(&self, listeners: Vec<TcpListener>) {
+        let accept = |listener| network::accept(listener, self.0.tls.clone(), self.0.arrivals.clone());
+        self.0.tasks().extend(listeners.into_iter().map(|listener| tokio::spawn(accept(listener))));
+    }
+
+    /// Dies as a process does: nobody listens any more, and every connection ends without a word. What the
+    /// platform knows of calls stays, as with one that keeps them elsewhere.
+    pub async fn go_down(&self) {
+        let listening: Vec<_> = self.0.tasks().drain(1..).collect();
+        for task in listening {
+            task.abort();
+            // Only then is the socket closed.
+            let _ = task.await;
+        }
+        for connection in std::mem::take(&mut self.0.state().connections) {
+            let _ = connection.upgrade().map(|connection| connection.cut());
+        }
+    }
+
+    /// Listens again where it did before [`go_down`](Self::go_down).
+    ///
+    /// # Errors
+    ///
+    /// When a port was taken meanwhile.
+    pub async fn come_back(&self) -> io::Result<()> {
+        let mut listeners = Vec::new();
+        for address in &self.0.listeners {
+            listeners.push(TcpListener::bind(address).await?);
+        }
+        self.listen(listeners);
+        Ok(())
     }
 
     /// Who it plays.
@@ -293,14 +326,14 @@ impl Platform {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        for task in self.tasks.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        for task in self.tasks().drain(..) {
             task.abort();
         }
     }
 }
 
 /// Handles arrivals one after the other, so that what the platform saw has an order.
-async fn dispatch(inner: std::sync::Weak<Inner>, mut inbox: mpsc::Receiver<(Arc<Connection>, Arrival)>) {
+async fn dispatch(inner: Weak<Inner>, mut inbox: mpsc::Receiver<(Arc<Connection>, Arrival)>) {
     while let Some((connection, arrival)) = inbox.recv().await {
         let Some(inner) = inner.upgrade() else { return };
         match arrival {
@@ -310,12 +343,17 @@ async fn dispatch(inner: std::sync::Weak<Inner>, mut inbox: mpsc::Receiver<(Arc<
                 inner.note(false, &connection, Bytes::new(), Plain::default(), vec![breach]);
                 connection.close();
             }
+            Arrival::Opened => inner.state().connections.push(Arc::downgrade(&connection)),
             Arrival::Closed => {}
         }
     }
 }
 
 impl Inner {
+    fn tasks(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         // A panic of another script leaves nothing half done here.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

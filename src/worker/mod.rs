@@ -147,6 +147,139 @@ fn run(start: &WorkerStart, desk: &Desk) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flow::{ListenerId, Transport, TrunkId};
+    use crate::identifier::Minter;
+    use crate::settings::ConnectionSettings;
+    use crate::snapshot::EdgeSettings;
+    use crate::transport::{Accepted, TlsTable, TransportState};
+    use crate::trunk::{Trunk, platforms};
+    use arc_swap::ArcSwap;
+    use smallvec::SmallVec;
+    use std::collections::BTreeMap;
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::time::Instant;
+
+    fn state() -> TransportState {
+        let mut trunk: Trunk = platforms::generic().into_trunk(TrunkId(0), "carrier", "sbc1.example.com", 5060);
+        trunk.transport = Transport::Tcp;
+        trunk.sources = vec!["127.0.0.1/32".parse().unwrap()];
+        let edge = EdgeSettings {
+            product: "Tandem".into(),
+            max_call: Duration::from_secs(3600),
+            probe_interval: Duration::from_secs(900),
+            ask_timeout: Duration::from_secs(2),
+            country_code: "49".into(),
+            max_calls: 100,
+            max_transactions: 1000,
+            t1: Duration::from_millis(500),
+            observe: false,
+            ask_media: false,
+            ask_load: true,
+        };
+        let snapshot = Snapshot {
+            revision: 1,
+            edge,
+            trunks: vec![Arc::new(trunk)],
+            routes: Vec::new(),
+            directory: Arc::default(),
+            addresses: hashbrown::HashMap::new(),
+            down: Vec::new(),
+            slots: slots(2),
+        };
+        let connections = ConnectionSettings {
+            connect_timeout: Duration::from_secs(2),
+            handshake_timeout: Duration::from_secs(5),
+            max_handshakes: 8,
+            max_connections: 100,
+            write_queue: 1 << 20,
+            message_timeout: Duration::from_secs(32),
+            keepalive: Duration::from_secs(60),
+            pong_timeout: None,
+            idle_timeout: Duration::from_secs(60),
+        };
+        let tls = Arc::new(TlsTable::default());
+        TransportState { snapshot: Arc::new(snapshot), tls, connections, recycle_timeout: Duration::from_secs(60) }
+    }
+
+    /// The next response: status line and CSeq, and whether Retry-After is there.
+    fn response(stream: &mut BufReader<TcpStream>) -> (String, String, bool) {
+        let lines: Vec<String> = stream.lines().map(Result::unwrap).take_while(|line| !line.is_empty()).collect();
+        let field = |name: &str| lines.iter().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+        (lines[0].clone(), field("CSeq: ").unwrap(), field("Retry-After: ").is_some())
+    }
+
+    #[test]
+    fn a_full_queue_between_workers_is_503_to_a_request_and_silence_to_an_ack() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let counters = Arc::new(Counters::default());
+        let name_servers = [([127, 0, 0, 1], 1).into()];
+        let resolver =
+            Resolver::new(runtime.handle().clone(), &name_servers, BTreeMap::new(), 1, counters.clone()).unwrap();
+        let state = state();
+        let phase = watch::Sender::new(Phase::Serving);
+        let snapshots = watch::Sender::new(state.snapshot.clone());
+        // Worker 1 is never started: nobody empties its queue but the test.
+        let exchange = Exchange::new(2, Vec::new());
+        let start = WorkerStart {
+            node: 1,
+            worker: 0,
+            epoch: 1,
+            exchange: exchange.clone(),
+            state: Arc::new(ArcSwap::from_pointee(state)),
+            resolver,
+            counters,
+            journal: Journal::open(None).unwrap(),
+            tally: Tally::new(Instant::now()),
+            snapshots: snapshots.subscribe(),
+            phase: phase.subscribe(),
+            seed: [7; 32],
+        };
+        let journal = start.journal.clone();
+        let worker = spawn(start).unwrap();
+        let other = exchange.desk(1).unwrap();
+        while other.post(Mail::Close(crate::flow::FlowId { node: 1, worker: 1, n: 0 })).is_ok() {}
+
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let (accepted, source) = listener.accept().unwrap();
+        accepted.set_nonblocking(true).unwrap();
+        let (listener, transport) = (ListenerId(0), Transport::Tcp);
+        let trunks = SmallVec::from_iter([TrunkId(0)]);
+        let accepted = Accepted { stream: accepted, listener, transport, source, trunks };
+        assert!(exchange.desk(0).unwrap().order(Order::Accept(accepted)));
+
+        // Slot 1 is worker 1's: these belong to a call of its.
+        let tag = Minter::new(1, 1, vec![1], [9; 32]).tag(1);
+        let request = |method: &str, cseq: u32| {
+            format!(
+                "{method} sip:sbc1.example.com SIP/2.0\r\nVia: SIP/2.0/TCP a.example.com;branch=z9hG4bK{cseq}\r\n\
+                 From: <sip:a@example.com>;tag=1\r\nTo: <sip:b@example.com>;tag={tag}\r\nCall-ID: 1\r\n\
+                 CSeq: {cseq} {method}\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+            )
+        };
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        for octets in [request("BYE", 1), request("ACK", 2), request("INVITE", 3)] {
+            stream.write_all(octets.as_bytes()).unwrap();
+        }
+        let unavailable = |cseq: &str| ("SIP/2.0 503 Service Unavailable".to_owned(), cseq.to_owned(), true);
+        assert_eq!(response(&mut reader), unavailable("1 BYE"));
+        assert_eq!(response(&mut reader), unavailable("3 INVITE"));
+        assert_eq!(journal.metrics().handover_refused.get(), 3);
+
+        // With room for one, the next is handed over.
+        let mut inbox = other.inbox.blocking_lock();
+        assert!(inbox.0.try_recv().is_ok());
+        stream.write_all(request("BYE", 4).as_bytes()).unwrap();
+        let handed = std::iter::from_fn(|| inbox.0.blocking_recv()).find_map(|mail| match mail {
+            Mail::Message { message, .. } => Some(message),
+            _ => None,
+        });
+        assert_eq!(handed.unwrap().cseq().number, 4);
+        phase.send_replace(Phase::Stopped);
+        worker.join().unwrap();
+    }
 
     #[test]
     fn every_slot_has_a_worker_and_workers_have_equal_shares() {

@@ -378,7 +378,10 @@ fn each_key_of_the_other_tables_has_its_effect() {
     let connections = |line: &str| one("connections", line).connections;
     assert_eq!(connections("connect_timeout = \"1 s\"").connect_timeout, Duration::from_secs(1));
     assert_eq!(connections("handshake_timeout = \"1 s\"").handshake_timeout, Duration::from_secs(1));
+    assert_eq!(connections("message_timeout = \"1 s\"").message_timeout, Duration::from_secs(1));
     assert_eq!(connections("keepalive = \"1 s\"").keepalive, Duration::from_secs(1));
+    assert_eq!(connections("pong_timeout = \"1 s\"").pong_timeout, Some(Duration::from_secs(1)));
+    assert_eq!(connections("pong_timeout = \"off\"").pong_timeout, None);
     assert_eq!(connections("idle_timeout = \"1 s\"").idle_timeout, Duration::from_secs(1));
     assert_eq!(connections("max_handshakes = 3").max_handshakes, 3);
     assert_eq!(connections("max_connections = 3").max_connections, 3);

@@ -4,8 +4,10 @@ mod authority;
 mod dns;
 mod flows;
 mod inbound;
+mod openssl;
 mod outbound;
 mod reload;
+mod time;
 
 use self::authority::{Authority, Leaf, load};
 use super::tls::provider;
@@ -96,7 +98,9 @@ impl Site {
             max_handshakes: 8,
             max_connections: 100,
             write_queue: 1 << 20,
+            message_timeout: Duration::from_secs(32),
             keepalive: Duration::from_secs(60),
+            pong_timeout: Some(Duration::from_secs(10)),
             idle_timeout: Duration::from_secs(60),
         };
         // Names must never reach the real DNS from a test: nobody listens here.
