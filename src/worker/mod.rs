@@ -147,12 +147,10 @@ fn run(start: &WorkerStart, desk: &Desk) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config;
     use crate::flow::{ListenerId, Transport, TrunkId};
     use crate::identifier::Minter;
-    use crate::settings::ConnectionSettings;
-    use crate::snapshot::EdgeSettings;
-    use crate::transport::{Accepted, TlsTable, TransportState};
-    use crate::trunk::{Trunk, platforms};
+    use crate::transport::{Accepted, TransportState};
     use arc_swap::ArcSwap;
     use smallvec::SmallVec;
     use std::collections::BTreeMap;
@@ -160,46 +158,31 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
     use std::time::Instant;
 
+    /// What the control plane would make of a configuration with one trunk of TCP.
     fn state() -> TransportState {
-        let mut trunk: Trunk = platforms::generic().into_trunk(TrunkId(0), "carrier", "sbc1.example.com", 5060);
-        trunk.transport = Transport::Tcp;
-        trunk.sources = vec!["127.0.0.1/32".parse().unwrap()];
-        let edge = EdgeSettings {
-            product: "Tandem".into(),
-            max_call: Duration::from_secs(3600),
-            probe_interval: Duration::from_secs(900),
-            ask_timeout: Duration::from_secs(2),
-            country_code: "49".into(),
-            max_calls: 100,
-            max_transactions: 1000,
-            t1: Duration::from_millis(500),
-            observe: false,
-            ask_media: false,
-            ask_load: true,
-        };
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tandem.toml");
+        let text = "[edge]\nfqdn = \"sbc1.example.com\"\nlisten = [\"tcp:127.0.0.1:5060\"]\n\
+                    [trunk.carrier]\nkind = \"generic\"\ntransport = \"tcp\"\nhosts = [\"127.0.0.1\"]\n\
+                    sources = [\"127.0.0.1/32\"]\noptions_interval = \"off\"\n[[route]]\nto = [\"carrier\"]\n";
+        std::fs::write(&path, text).unwrap();
+        let settings = config::load(&path).unwrap().settings;
         let snapshot = Snapshot {
             revision: 1,
-            edge,
-            trunks: vec![Arc::new(trunk)],
-            routes: Vec::new(),
+            edge: settings.edge,
+            trunks: settings.trunks.iter().map(|own| own.trunk.clone()).collect(),
+            routes: settings.routes,
             directory: Arc::default(),
             addresses: hashbrown::HashMap::new(),
             down: Vec::new(),
             slots: slots(2),
         };
-        let connections = ConnectionSettings {
-            connect_timeout: Duration::from_secs(2),
-            handshake_timeout: Duration::from_secs(5),
-            max_handshakes: 8,
-            max_connections: 100,
-            write_queue: 1 << 20,
-            message_timeout: Duration::from_secs(32),
-            keepalive: Duration::from_secs(60),
-            pong_timeout: None,
-            idle_timeout: Duration::from_secs(60),
-        };
-        let tls = Arc::new(TlsTable::default());
-        TransportState { snapshot: Arc::new(snapshot), tls, connections, recycle_timeout: Duration::from_secs(60) }
+        TransportState {
+            snapshot: Arc::new(snapshot),
+            tls: Arc::default(),
+            connections: settings.connections,
+            recycle_timeout: settings.recycle_timeout,
+        }
     }
 
     /// The next response: status line and CSeq, and whether Retry-After is there.
