@@ -256,7 +256,9 @@ impl Edge {
         match effect {
             Effect::Send { token, to, octets } => self.cx.output(Output::Send { token, to, octets }),
             Effect::TimedOut { id, user } => self.handle_failure(id, user, Failure::Timeout),
-            Effect::Unreachable { id, user } => self.handle_failure(id, user, Failure::Unreachable),
+            Effect::Unreachable { id, user, left } => {
+                self.handle_failure(id, user, if left { Failure::Lost } else { Failure::Unreachable });
+            }
             Effect::ResponseUnsendable { id, octets } => self.redirect(id, &octets),
             Effect::TryingDue { id, user } => {
                 self.with_call(CallKey(user), |call, cx| call.handle_trying_due(cx, id));

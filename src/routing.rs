@@ -211,9 +211,12 @@ pub enum Failure {
     /// It did not answer in time: our own timer, Timer B or Timer F.
     #[error("no response in time")]
     Timeout,
-    /// The request could not be sent, or its flow was lost before any response.
+    /// The request could not be sent: no octet of it left.
     #[error("could not be reached")]
     Unreachable,
+    /// Its flow was lost before any response; it may have arrived.
+    #[error("lost with its connection")]
+    Lost,
 }
 
 impl Failure {
@@ -223,7 +226,7 @@ impl Failure {
     pub fn status(self) -> u16 {
         match self {
             Self::Status(status) => status,
-            Self::Timeout | Self::Unreachable => 503,
+            Self::Timeout | Self::Unreachable | Self::Lost => 503,
         }
     }
 }
@@ -235,6 +238,7 @@ impl Failure {
             Self::Status(_) => "refused",
             Self::Timeout => "no answer from the host",
             Self::Unreachable => "the host cannot be reached",
+            Self::Lost => "the connection to the host broke",
         }
     }
 }
@@ -255,11 +259,11 @@ pub enum Next {
 /// ringing it again elsewhere shows as a missed call (TDR-122, 124; GEN-85).
 pub fn after_failure(kind: Kind, failure: Failure, provisional_seen: bool) -> Next {
     match (kind, failure) {
-        (_, Failure::Timeout | Failure::Unreachable) if provisional_seen => Next::GiveUp(480),
+        (_, Failure::Timeout | Failure::Unreachable | Failure::Lost) if provisional_seen => Next::GiveUp(480),
         // A 5xx would make Genesys ring somebody else's phone as well (GEN-80).
         (_, Failure::Status(500..=599)) if provisional_seen => Next::GiveUp(480),
         (_, Failure::Status(status)) if provisional_seen => Next::GiveUp(status),
-        (_, Failure::Timeout | Failure::Unreachable | Failure::Status(503)) => Next::TryNext,
+        (_, Failure::Timeout | Failure::Unreachable | Failure::Lost | Failure::Status(503)) => Next::TryNext,
         // TDR-124: open at Microsoft, so the careful reading: nothing has rung yet.
         (Kind::Teams, Failure::Status(500..=599)) => Next::TryNext,
         (Kind::Genesys, Failure::Status(408)) => Next::TryNext,

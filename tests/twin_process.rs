@@ -240,10 +240,6 @@ async fn calls_go_on_when_a_platform_dies_and_comes_back() {
         dying.come_back().await.expect("the ports are free");
         // TDR-80, 85: to the platform and from it, on connections that were not there before.
         change_both_ways(&mut stays, &mut dies).await;
-        // It has not seen the offer that was made while it was away, whose version is used up all the same.
-        let found: Vec<String> = dying.breaches().into_iter().map(|breach| breach.text).collect();
-        assert_eq!(found, ["o= version 3 after 1"]);
-        dying.expected("RFC 3264 §8");
         change_both_ways(&mut dies_too, &mut stays_too).await;
         hang_up(&mut stays, &mut dies).await.expect("BYE to it");
         hang_up(&mut dies_too, &mut stays_too).await.expect("BYE from it");

@@ -81,6 +81,18 @@ impl Descriptions {
         }
     }
 
+    /// An offer never left: what was sent before it counts again, and its version is still free (RFC 3264 §8: one more
+    /// than the last that the peer has seen).
+    pub fn take_back(&mut self, before: Bytes) {
+        if self.sent.as_ref() == Some(&before) {
+            return;
+        }
+        self.version -= 1;
+        let seen = Sdp::parse(before.clone()).ok().and_then(|sdp| sdp.origin().version.parse::<u64>().ok());
+        self.reverted = seen != Some(self.version);
+        self.sent = Some(before);
+    }
+
     /// Notes what the peer sent. Returns whether it differs from what it sent before (RFC 3264 §8:
     /// the same version means nothing changed).
     pub fn receive(&mut self, sdp: &Bytes) -> bool {

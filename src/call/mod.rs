@@ -37,7 +37,7 @@ use crate::flow::{Now, TrunkId};
 use crate::io::{Answer, Question, QuestionId};
 use crate::normalize::Caller;
 use crate::number::Number;
-use crate::routing::Target;
+use crate::routing::{Failure, Target};
 use crate::sip::{Field, Message, Method, Name, option_tags};
 use crate::transaction::{ClientId, ServerId};
 use crate::trunk::Trunk;
@@ -411,7 +411,7 @@ impl Call {
     }
 
     /// A request of this call got no answer: its transaction timed out, or it could not be sent.
-    pub fn handle_failure(&mut self, cx: &mut Context, client: ClientId, failure: crate::routing::Failure) {
+    pub fn handle_failure(&mut self, cx: &mut Context, client: ClientId, failure: Failure) {
         if self.callee.as_ref().is_some_and(|leg| is_initial(leg, client)) {
             return self.attempt_failed(cx, failure, None);
         }
@@ -422,8 +422,12 @@ impl Call {
         for side in [Side::Caller, Side::Callee] {
             let Some(leg) = self.leg(side) else { continue };
             if leg.outgoing.as_ref().is_some_and(|outgoing| outgoing.id == client) {
-                let status = if failure == crate::routing::Failure::Unreachable { 503 } else { 408 };
-                return self.offer_failed(cx, side, status, None);
+                let (status, unsent) = match failure {
+                    Failure::Unreachable => (503, true),
+                    Failure::Lost => (503, false),
+                    Failure::Timeout | Failure::Status(_) => (408, false),
+                };
+                return self.offer_failed(cx, side, status, None, unsent);
             }
             if let Some(at) = leg.errands.iter().position(|(id, _)| *id == client) {
                 let (_, errand) = leg.errands.remove(at);
@@ -435,7 +439,7 @@ impl Call {
     /// A timer of this call is due.
     pub fn handle_timer(&mut self, cx: &mut Context, timer: Timer) {
         match timer {
-            Timer::Response => self.attempt_failed(cx, crate::routing::Failure::Timeout, None),
+            Timer::Response => self.attempt_failed(cx, Failure::Timeout, None),
             Timer::Ring => self.ring_timed_out(cx),
             Timer::Provisional => self.repeat_provisional(cx),
             Timer::Reliable => self.repeat_reliable(cx),

@@ -202,7 +202,7 @@ impl Call {
                     return;
                 }
             }
-            return self.offer_failed(cx, side, status, min_se);
+            return self.offer_failed(cx, side, status, min_se, false);
         }
         let (invite, cseq) = (*response.method() == Method::Invite, outgoing.cseq);
         let (purpose, cancelled) = (outgoing.purpose, outgoing.cancel != Cancel::No);
@@ -281,8 +281,16 @@ impl Call {
         self.realign(cx, side, last);
     }
 
-    /// A re-INVITE or UPDATE of ours on `side` failed with `status`; 408 stands for silence.
-    pub(super) fn offer_failed(&mut self, cx: &mut Context, side: Side, status: u16, min_se: Option<u32>) {
+    /// A re-INVITE or UPDATE of ours on `side` failed with `status`; 408 stands for silence, 503 for one that could not
+    /// be sent or was lost. `unsent`: no octet of it left.
+    pub(super) fn offer_failed(
+        &mut self,
+        cx: &mut Context,
+        side: Side,
+        status: u16,
+        min_se: Option<u32>,
+        unsent: bool,
+    ) {
         let (key, ending) = (self.key, self.phase == Phase::Ending);
         let Some(leg) = self.leg(side) else { return };
         let Some(outgoing) = leg.outgoing.take() else { return };
@@ -291,8 +299,10 @@ impl Call {
         }
         let offered = leg.media.sent.clone();
         let reverted = outgoing.before.is_some();
-        if let Some(before) = outgoing.before {
-            leg.media.revert(before);
+        match outgoing.before {
+            Some(before) if unsent => leg.media.take_back(before),
+            Some(before) => leg.media.revert(before),
+            None => {}
         }
         if reverted {
             self.save(cx);

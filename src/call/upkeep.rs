@@ -125,11 +125,11 @@ impl Call {
         let key = self.key;
         let status = match end {
             Ok(response) => response.status().unwrap_or(500),
-            Err(Failure::Unreachable) => 503,
+            Err(Failure::Unreachable | Failure::Lost) => 503,
             Err(Failure::Timeout | Failure::Status(_)) => 408,
         };
         match errand {
-            Errand::Bye(tries) if matches!(end, Err(Failure::Unreachable)) && tries < MAX_BYES => {
+            Errand::Bye(tries) if matches!(end, Err(Failure::Unreachable | Failure::Lost)) && tries < MAX_BYES => {
                 // The peer may not have heard it: a leg must not stay (TDR-80).
                 if let Some(leg) = self.leg(side) {
                     leg.bye_again = Some(tries + 1);

@@ -274,19 +274,21 @@ impl Transactions {
     /// same and answer it over another connection (TDR-80), so its transaction waits on in silence until Timer B.
     pub(super) fn request_lost(&mut self, id: u64) {
         let Some(client) = self.clients.get_mut(id) else { return };
-        if !matches!(client.machine, Machine::Invite(_)) {
-            return self.request_failed(id);
+        if !client.machine.is_unanswered() || std::mem::replace(&mut client.lost, true) {
+            return;
         }
-        if client.machine.is_unanswered() && !std::mem::replace(&mut client.lost, true) {
-            self.effects.push_back(Effect::Unreachable { id: ClientId(id), user: client.user });
+        let invite = matches!(client.machine, Machine::Invite(_));
+        self.effects.push_back(Effect::Unreachable { id: ClientId(id), user: client.user, left: true });
+        if !invite {
+            self.remove_client(id);
         }
     }
 
-    /// The request could not be sent, or its flow is lost: without any response the transaction ends.
+    /// The request could not be sent: without any response the transaction ends.
     pub(super) fn request_failed(&mut self, id: u64) {
         let Some(client) = self.clients.get(id) else { return };
         if client.machine.is_unanswered() {
-            self.effects.push_back(Effect::Unreachable { id: ClientId(id), user: client.user });
+            self.effects.push_back(Effect::Unreachable { id: ClientId(id), user: client.user, left: false });
             self.remove_client(id);
         }
     }

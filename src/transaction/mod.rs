@@ -136,6 +136,8 @@ pub enum Effect {
         id: ClientId,
         /// From [`Transactions::request`].
         user: u64,
+        /// Whether octets of it may have left.
+        left: bool,
     },
     /// No ACK came for a response other than 2xx (Timer H). The transaction is gone.
     NoAck {
