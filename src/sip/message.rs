@@ -367,7 +367,7 @@ pub fn split_list(value: &str) -> impl Iterator<Item = &str> {
             let text = rest?;
             let end = list_end(text);
             rest = text.get(end + 1..);
-            let part = text[..end].trim();
+            let part = text[..end].trim_ascii();
             if !part.is_empty() {
                 return Some(part);
             }
@@ -376,6 +376,10 @@ pub fn split_list(value: &str) -> impl Iterator<Item = &str> {
 }
 
 fn list_end(text: &str) -> usize {
+    // Most values have no comma at all.
+    if memchr::memchr(b',', text.as_bytes()).is_none() {
+        return text.len();
+    }
     let (mut quoted, mut escaped, mut angle) = (false, false, false);
     for (at, octet) in text.bytes().enumerate() {
         match octet {
@@ -394,7 +398,8 @@ fn list_end(text: &str) -> usize {
 /// The header section as text of the same length: folds and octets outside UTF-8 are replaced in a
 /// copy, which only such messages pay for.
 fn text_of(head: Bytes) -> ByteString {
-    let folded = memchr::memmem::find_iter(&head, b"\r\n").any(|at| matches!(head.get(at + 2), Some(b' ' | b'\t')));
+    let folds = |lf: usize| matches!(head.get(lf + 1), Some(b' ' | b'\t')) && head[..lf].ends_with(b"\r");
+    let folded = memchr::memchr_iter(b'\n', &head).any(folds);
     if !folded && let Ok(text) = ByteString::try_from(head.clone()) {
         return text;
     }
@@ -414,7 +419,7 @@ fn text_of(head: Bytes) -> ByteString {
 
 /// Reads the start line; returns it and where it ends. A fault that leaves the message readable goes to `fault`.
 fn start_line(head: &str, fault: &mut Option<Malformed>) -> Result<(Start, u16), Malformed> {
-    let end = head.find("\r\n").ok_or(Malformed::NoEnd)?;
+    let end = memchr::memmem::find(head.as_bytes(), b"\r\n").ok_or(Malformed::NoEnd)?;
     let line = &head[..end];
     let after = (end + 2) as u16;
     if line.bytes().any(|octet| octet.is_ascii_control()) {
@@ -502,9 +507,25 @@ fn cseq(value: &str) -> Option<CSeq> {
 
 /// Whether `text` is a token (RFC 3261 §25.1).
 pub fn is_token(text: &str) -> bool {
-    const MARKS: &[u8] = b"-.!%*_+`'~";
-    !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_alphanumeric() || MARKS.contains(&octet))
+    !text.is_empty() && text.bytes().all(|octet| TOKEN[usize::from(octet)])
 }
+
+/// The octets that a token may have: each name of each header field line is held against it.
+static TOKEN: [bool; 256] = {
+    let mut allowed = [false; 256];
+    let mut octet = 0;
+    while octet < 128 {
+        allowed[octet] = (octet as u8).is_ascii_alphanumeric();
+        octet += 1;
+    }
+    let marks = b"-.!%*_+`'~";
+    let mut at = 0;
+    while at < marks.len() {
+        allowed[marks[at] as usize] = true;
+        at += 1;
+    }
+    allowed
+};
 
 #[cfg(test)]
 mod tests {

@@ -393,7 +393,7 @@ struct Line<'a> {
 impl<'a> Line<'a> {
     /// The letter in front of `=`; 0 for an empty line.
     fn kind(&self) -> u8 {
-        self.text.bytes().next().unwrap_or(0)
+        self.text.as_bytes().first().copied().unwrap_or(0)
     }
 
     fn value(&self) -> &'a str {
@@ -404,9 +404,14 @@ impl<'a> Line<'a> {
 fn lines(text: &str) -> impl Iterator<Item = Line<'_>> {
     let mut start = 0;
     std::iter::from_fn(move || {
-        let rest = text.get(start..).filter(|rest| !rest.is_empty())?;
+        let rest = &text[start..];
+        if rest.is_empty() {
+            return None;
+        }
         let length = memchr::memchr(b'\n', rest.as_bytes()).map_or(rest.len(), |at| at + 1);
-        let line = Line { text: rest[..length].trim_end_matches(['\r', '\n']), start, end: start + length };
+        let octets = &rest.as_bytes()[..length];
+        let ended = octets.iter().rev().take_while(|octet| matches!(octet, b'\r' | b'\n')).count();
+        let line = Line { text: &rest[..length - ended], start, end: start + length };
         start += length;
         Some(line)
     })
