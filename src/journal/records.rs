@@ -23,7 +23,7 @@ use std::time::Duration;
 const QUEUE: usize = 16 * 1024;
 
 /// How long the writer stays away after a batch; a process that is killed loses no more than this.
-const PAUSE: Duration = Duration::from_millis(10);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// The most records of refused INVITEs in a second: an operator reads a few, and a flood must neither fill the
 /// disk nor crowd out the records of calls. The metric `requests_refused` counts them all.
