@@ -51,7 +51,7 @@ impl Descriptions {
             self.reverted = false;
             self.version += 1;
         }
-        let out = self.with_origin(sdp);
+        let out = self.with_origin(&new);
         self.sent = Some(out.clone());
         out
     }
@@ -104,20 +104,10 @@ impl Descriptions {
         self.sent.as_ref().map_or(0, escaped) + self.received.as_ref().map_or(0, escaped)
     }
 
-    fn with_origin(&self, sdp: &Bytes) -> Bytes {
-        let line = format!("o={} {} {} {}", self.username, self.session_id, self.version, self.address);
-        let mut out = Vec::with_capacity(sdp.len() + line.len());
-        let mut done = false;
-        for part in sdp.split_inclusive(|&octet| octet == b'\n') {
-            if part.starts_with(b"o=") && !done {
-                done = true;
-                out.extend_from_slice(line.as_bytes());
-                out.extend_from_slice(b"\r\n");
-            } else {
-                out.extend_from_slice(part);
-            }
-        }
-        Bytes::from(out)
+    fn with_origin(&self, sdp: &Sdp) -> Bytes {
+        let (mut id, mut version) = (itoa::Buffer::new(), itoa::Buffer::new());
+        let (id, version) = (id.format(self.session_id), version.format(self.version));
+        sdp.with_origin_line(&["o=", &self.username, " ", id, " ", version, " ", &self.address].concat())
     }
 }
 
@@ -130,7 +120,7 @@ pub fn offer_for(to: Kind, offer: &Bytes, real: Option<&Bytes>) -> Bytes {
     let Ok(sdp) = Sdp::parse(offer.clone()) else {
         return offer.clone();
     };
-    if !sdp.is_hold_0000() && sdp.direction() == Direction::SendRecv {
+    if !sdp.is_hold() {
         return offer.clone();
     }
     let inactive = sdp.with_direction(Direction::Inactive);

@@ -462,30 +462,25 @@ fn index(head: &str, from: usize, fault: &mut Option<Malformed>) -> Result<Small
     let mut at = from;
     let stop = octets.len().saturating_sub(2);
     while at < stop {
-        let Some(lf) = memchr::memchr(b'\n', &octets[at..]).map(|found| at + found) else { break };
-        let end = lf.saturating_sub(1);
-        if octets.get(end) != Some(&b'\r') || end < at {
+        let name_length = octets[at..].iter().take_while(|&&octet| TOKEN[usize::from(octet)]).count();
+        let behind = at + name_length;
+        // A CR with its LF ends the line; any other CR or LF, or a NUL, stands nowhere.
+        let Some(end) = memchr::memchr3(b'\r', b'\n', 0, &octets[behind..]).map(|found| behind + found) else { break };
+        if !octets[end..].starts_with(b"\r\n") {
             return Err(Malformed::ControlCharacter);
         }
-        let line = &octets[at..end];
-        if memchr::memchr2(b'\r', 0, line).is_some() {
-            return Err(Malformed::ControlCharacter);
-        }
-        let colon = memchr::memchr(b':', line);
-        let name_length = colon.map_or(0, |colon| line[..colon].trim_ascii_end().len());
-        let name = head.get(at..at + name_length).unwrap_or("");
+        let lf = end + 1;
         if lines.len() == MAX_LINES {
             // Those before it suffice for a response.
             fault.get_or_insert(Malformed::TooLarge);
             break;
         }
-        match colon {
-            Some(colon) if is_token(name) => {
-                let value = &line[colon + 1..];
+        match octets[behind..end].trim_ascii_start() {
+            [b':', value @ ..] if name_length > 0 => {
                 let start = end - value.trim_ascii_start().len();
                 let value = Span { start: start as u16, end: (start + value.trim_ascii().len()) as u16 };
-                let text = Span { start: at as u16, end: (at + name_length) as u16 };
-                lines.push(Line { name: Name::of(name), text, value, end: (lf + 1) as u16 });
+                let text = Span { start: at as u16, end: behind as u16 };
+                lines.push(Line { name: Name::of(&head[at..behind]), text, value, end: (lf + 1) as u16 });
             }
             _ => {
                 fault.get_or_insert(Malformed::HeaderLine);

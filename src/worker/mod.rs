@@ -90,7 +90,9 @@ pub fn slots(workers: u16) -> Arc<[u16; 256]> {
 ///
 /// The thread cannot be started.
 pub fn spawn(start: WorkerStart) -> io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name(format!("tandem-worker-{}", start.worker)).spawn(move || supervise(&Arc::new(start)))
+    std::thread::Builder::new()
+        .name(format!("tandem-worker-{}", start.worker))
+        .spawn(move || supervise(&Arc::new(start)))
 }
 
 /// Runs the worker again after each panic.
