@@ -45,7 +45,7 @@ impl Descriptions {
         if self.address.is_empty() {
             let origin = new.origin();
             self.username = origin.username.to_owned();
-            self.address = format!("{} {} {}", origin.nettype, origin.addrtype, origin.address);
+            self.address = [origin.nettype, origin.addrtype, origin.address].join(" ");
         }
         if !self.said(&new) || std::mem::take(&mut self.reverted) {
             self.reverted = false;
@@ -91,10 +91,13 @@ impl Descriptions {
 
     /// Whether `sdp` differs from what the peer sent before.
     pub fn changes(&self, sdp: &Bytes) -> bool {
-        match (self.received.as_ref().map(|old| Sdp::parse(old.clone())), Sdp::parse(sdp.clone())) {
-            (Some(Ok(old)), Ok(new)) => !old.same_session(&new),
-            (Some(_), _) => self.received.as_ref() != Some(sdp),
-            (None, _) => true,
+        let Some(old) = &self.received else { return true };
+        if old == sdp {
+            return false;
+        }
+        match (Sdp::parse(old.clone()), Sdp::parse(sdp.clone())) {
+            (Ok(old), Ok(new)) => !old.same_session(&new),
+            (Ok(_) | Err(_), _) => true,
         }
     }
 

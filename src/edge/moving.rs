@@ -178,7 +178,7 @@ impl Edge {
             record.ended_ms = self.cx.now.unix_ms;
             record.ended_by = EndedBy::Tandem;
             record.reason = format!("lost: trunk {trunk} is no longer configured");
-            self.cx.event(Some(call), EventKind::CallEnded(record));
+            self.cx.event(Some(call), EventKind::CallEnded(Arc::new(*record)));
         }
     }
 

@@ -36,15 +36,17 @@ pub fn invite_form(to: &Trunk, host: usize, caller: &Caller, called: &Number) ->
     let number = caller.number.as_ref().filter(|_| !caller.anonymous).map(Number::user_part);
     let display = caller.display.as_deref().filter(|_| !caller.anonymous).map(quote);
     let from = match (&number, &display) {
-        (Some(number), Some(display)) => format!("{display} <sip:{number}@{fqdn}>"),
-        (Some(number), None) => format!("<sip:{number}@{fqdn}>"),
+        (Some(number), Some(display)) => [display, " <sip:", number, "@", &fqdn, ">"].concat(),
+        (Some(number), None) => ["<sip:", number, "@", &fqdn, ">"].concat(),
         (None, Some(display)) => format!("{display} <sip:anonymous@anonymous.invalid>"),
         (None, None) => ANONYMOUS.to_owned(),
     };
     let mut identity = Vec::new();
     match &number {
         // The same number as in From: which of the two Genesys believes is not published (GEN-57).
-        Some(number) => identity.push((Field::from(Name::PAssertedIdentity), format!("<sip:{number}@{fqdn}>"))),
+        Some(number) => {
+            identity.push((Field::from(Name::PAssertedIdentity), ["<sip:", number, "@", &fqdn, ">"].concat()))
+        }
         None if caller.anonymous => identity.push((Field::from(Name::Privacy), "id".to_owned())),
         None => {}
     }
@@ -70,7 +72,7 @@ pub fn invite_form(to: &Trunk, host: usize, caller: &Caller, called: &Number) ->
     InviteForm {
         request_uri,
         from,
-        to: format!("<sip:{called}@{to_host}>"),
+        to: ["<sip:", &called, "@", &to_host, ">"].concat(),
         contact: contact(to, number.as_deref()),
         identity,
     }

@@ -419,7 +419,10 @@ fn text_of(head: Bytes) -> ByteString {
 
 /// Reads the start line; returns it and where it ends. A fault that leaves the message readable goes to `fault`.
 fn start_line(head: &str, fault: &mut Option<Malformed>) -> Result<(Start, u16), Malformed> {
-    let end = memchr::memmem::find(head.as_bytes(), b"\r\n").ok_or(Malformed::NoEnd)?;
+    let end = memchr::memchr(b'\r', head.as_bytes()).ok_or(Malformed::NoEnd)?;
+    if !head[end..].starts_with("\r\n") {
+        return Err(Malformed::ControlCharacter);
+    }
     let line = &head[..end];
     let after = (end + 2) as u16;
     if line.bytes().any(|octet| octet.is_ascii_control()) {

@@ -49,7 +49,9 @@ impl<'a> Uri<'a> {
         if !named {
             return Err(ValueError::Scheme);
         }
-        if text.bytes().any(|octet| octet <= b' ' || matches!(octet, 0x7f | b'"' | b'<' | b'>')) {
+        // All octets are looked at, many at a time, rather than one after the other up to the first.
+        let forbidden = |octet: u8| (octet <= b' ') | matches!(octet, 0x7f | b'"' | b'<' | b'>');
+        if text.bytes().fold(false, |found, octet| found | forbidden(octet)) {
             return Err(ValueError::Token);
         }
         let scheme = match scheme {
