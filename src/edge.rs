@@ -74,7 +74,7 @@ pub struct Edge {
     node: u16,
     worker: u16,
     cx: Context,
-    calls: HashMap<CallKey, Call, foldhash::fast::RandomState>,
+    calls: HashMap<CallKey, Box<Call>, foldhash::fast::RandomState>,
     /// Of calls that are over, what can still be asked for again.
     forks: HashMap<CallKey, Forks, foldhash::fast::RandomState>,
     /// Calls to look at again before the outputs are drained.
@@ -204,7 +204,7 @@ impl Edge {
 
     /// The calls, for `tandem calls`.
     pub fn calls(&self) -> Vec<CallSummary> {
-        self.calls.values().map(Call::summary).collect()
+        self.calls.values().map(|call| call.summary()).collect()
     }
 
     /// How much is held.

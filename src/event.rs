@@ -34,9 +34,9 @@ pub enum EventKind {
         after_ms: u64,
     },
     /// The last leg ended; the record says all about the call.
-    CallEnded(Box<CallRecord>),
+    CallEnded(Arc<CallRecord>),
     /// An INVITE was refused before it became a call: what there is to say of it. Comes after [`Refused`](Self::Refused).
-    CallRefused(Box<CallRecord>),
+    CallRefused(Arc<CallRecord>),
     /// A request was refused by us.
     Refused {
         /// The trunk it came from, when that was known.

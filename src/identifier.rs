@@ -21,6 +21,9 @@ pub const MAGIC_COOKIE: &str = "z9hG4bK";
 /// Tells our identifiers from those of others, together with their length and digits.
 const OURS: &str = "td";
 
+/// The digits of its numbers.
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
 /// Octets of an identifier: mark, node, epoch, slot, random bits.
 const LENGTH: usize = OURS.len() + 4 + 8 + 2 + 16;
 
@@ -95,7 +98,16 @@ impl Minter {
 
     fn mint(&mut self, prefix: &str, slot: u8) -> String {
         let (node, epoch, random) = (self.node, self.epoch, self.random.next_u64());
-        format!("{prefix}{OURS}{node:04x}{epoch:08x}{slot:02x}{random:016x}")
+        let mut minted = String::with_capacity(prefix.len() + LENGTH);
+        minted.push_str(prefix);
+        minted.push_str(OURS);
+        for octets in [&node.to_be_bytes()[..], &epoch.to_be_bytes(), &[slot], &random.to_be_bytes()] {
+            for octet in octets {
+                minted.push(char::from(DIGITS[usize::from(octet >> 4)]));
+                minted.push(char::from(DIGITS[usize::from(octet & 15)]));
+            }
+        }
+        minted
     }
 }
 

@@ -112,7 +112,7 @@ impl Number {
         // whose plan it is, and the only plan known here is our own.
         let front = context.map(unescape).filter(|context| context.starts_with('+'));
         let number = match (plus, front) {
-            (true, _) => format!("+{digits}"),
+            (true, _) => ["+", &digits].concat(),
             (false, Some(front)) => format!("+{}{digits}", self::digits(&front)?.1),
             (false, None) if digits.len() <= SHORT_DIGITS => digits,
             (false, None) => countries::international(&digits, country_code),

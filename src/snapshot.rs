@@ -76,7 +76,9 @@ impl Snapshot {
 
 /// The key of [`Snapshot::addresses`]: what RFC 3263 depends on. `port` is the one written, if any.
 pub fn address_key(transport: Transport, host: &str, port: Option<u16>) -> String {
-    format!("{}:{}:{}", transport.uri_value(), host.to_ascii_lowercase(), port.unwrap_or(0))
+    let mut key = [transport.uri_value(), ":", host, ":", itoa::Buffer::new().format(port.unwrap_or(0))].concat();
+    key.make_ascii_lowercase();
+    key
 }
 
 /// One route of the configuration; the first that matches wins.

@@ -45,13 +45,13 @@ impl Descriptions {
         if self.address.is_empty() {
             let origin = new.origin();
             self.username = origin.username.to_owned();
-            self.address = format!("{} {} {}", origin.nettype, origin.addrtype, origin.address);
+            self.address = [origin.nettype, origin.addrtype, origin.address].join(" ");
         }
         if !self.said(&new) || std::mem::take(&mut self.reverted) {
             self.reverted = false;
             self.version += 1;
         }
-        let out = self.with_origin(sdp);
+        let out = self.with_origin(&new);
         self.sent = Some(out.clone());
         out
     }
@@ -103,38 +103,39 @@ impl Descriptions {
 
     /// Whether `sdp` differs from what the peer sent before.
     pub fn changes(&self, sdp: &Bytes) -> bool {
-        match (self.received.as_ref().map(|old| Sdp::parse(old.clone())), Sdp::parse(sdp.clone())) {
-            (Some(Ok(old)), Ok(new)) => !old.same_session(&new),
-            (Some(_), _) => self.received.as_ref() != Some(sdp),
-            (None, _) => true,
+        let Some(old) = &self.received else { return true };
+        if old == sdp {
+            return false;
+        }
+        match (Sdp::parse(old.clone()), Sdp::parse(sdp.clone())) {
+            (Ok(old), Ok(new)) => !old.same_session(&new),
+            (Ok(_) | Err(_), _) => true,
         }
     }
 
-    fn with_origin(&self, sdp: &Bytes) -> Bytes {
-        let line = format!("o={} {} {} {}", self.username, self.session_id, self.version, self.address);
-        let mut out = Vec::with_capacity(sdp.len() + line.len());
-        let mut done = false;
-        for part in sdp.split_inclusive(|&octet| octet == b'\n') {
-            if part.starts_with(b"o=") && !done {
-                done = true;
-                out.extend_from_slice(line.as_bytes());
-                out.extend_from_slice(b"\r\n");
-            } else {
-                out.extend_from_slice(part);
-            }
-        }
-        Bytes::from(out)
+    /// About how many octets both take as JSON, where each line end is two longer.
+    pub fn json_room(&self) -> usize {
+        let escaped = |sdp: &Bytes| sdp.len() + sdp.len() / 8;
+        self.sent.as_ref().map_or(0, escaped) + self.received.as_ref().map_or(0, escaped)
+    }
+
+    fn with_origin(&self, sdp: &Sdp) -> Bytes {
+        let (mut id, mut version) = (itoa::Buffer::new(), itoa::Buffer::new());
+        let (id, version) = (id.format(self.session_id), version.format(self.version));
+        sdp.with_origin_line(&["o=", &self.username, " ", id, " ", version, " ", &self.address].concat())
     }
 }
 
 /// An offer as the platform `to` understands it: Teams knows hold as `a=inactive` with a real address
 /// and nothing else (TDR-93).
 pub fn offer_for(to: Kind, offer: &Bytes, real: Option<&Bytes>) -> Bytes {
+    if to != Kind::Teams {
+        return offer.clone();
+    }
     let Ok(sdp) = Sdp::parse(offer.clone()) else {
         return offer.clone();
     };
-    let held = sdp.is_hold_0000() || sdp.direction() != Direction::SendRecv;
-    if to != Kind::Teams || !held {
+    if !sdp.is_hold() {
         return offer.clone();
     }
     let inactive = sdp.with_direction(Direction::Inactive);
@@ -152,10 +153,17 @@ pub fn offer_for(to: Kind, offer: &Bytes, real: Option<&Bytes>) -> Bytes {
 /// An answer that fits the offer its receiver made (RFC 3264 §6.1): an offer to only send is answered
 /// by receiving or by nothing, and so on.
 pub fn answer_for(offer: Option<&Bytes>, answer: &Bytes) -> Bytes {
-    let (Some(Ok(offer)), Ok(sdp)) = (offer.map(|offer| Sdp::parse(offer.clone())), Sdp::parse(answer.clone())) else {
+    let Some(Ok(offer)) = offer.map(|offer| Sdp::parse(offer.clone())) else {
         return answer.clone();
     };
-    let (offered, answered) = (offer.direction(), sdp.direction());
+    let offered = offer.direction();
+    if offered == Direction::SendRecv {
+        return answer.clone(); // whatever it says fits
+    }
+    let Ok(sdp) = Sdp::parse(answer.clone()) else {
+        return answer.clone();
+    };
+    let answered = sdp.direction();
     let fits = match offered {
         Direction::SendRecv => true,
         Direction::SendOnly => matches!(answered, Direction::RecvOnly | Direction::Inactive),
@@ -178,7 +186,11 @@ mod text {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     pub(super) fn serialize<S: Serializer>(octets: &Option<Bytes>, serializer: S) -> Result<S::Ok, S::Error> {
-        octets.as_ref().map(|octets| String::from_utf8_lossy(octets)).serialize(serializer)
+        match octets.as_ref().map(|octets| std::str::from_utf8(octets)) {
+            Some(Ok(text)) => serializer.serialize_some(text),
+            Some(Err(_)) => octets.as_ref().map(|octets| String::from_utf8_lossy(octets)).serialize(serializer),
+            None => serializer.serialize_none(),
+        }
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Bytes>, D::Error> {

@@ -47,7 +47,7 @@ impl Dialog {
         let from = request.header(Name::From).unwrap_or("");
         Self {
             call_id: owned(request.call_id()),
-            local: ByteString::from(format!("{to};tag={local_tag}")),
+            local: ByteString::from([to, ";tag=", &local_tag].concat()),
             local_tag,
             remote_tag: owned(crate::sip::tag(from).unwrap_or("")),
             remote: owned(from),
@@ -62,7 +62,7 @@ impl Dialog {
     pub fn to_request(uri: &str, from: &str, to: &str, call_id: String, tag: ByteString, cseq: u32) -> Self {
         Self {
             call_id: ByteString::from(call_id),
-            local: ByteString::from(format!("{from};tag={tag}")),
+            local: ByteString::from([from, ";tag=", &tag].concat()),
             local_tag: tag,
             remote_tag: ByteString::new(),
             remote: ByteString::from(to),

@@ -13,6 +13,7 @@ use crate::event::{EndedBy, EventKind};
 use crate::io::Output;
 use crate::normalize;
 use crate::sip::{Method, Name};
+use std::sync::Arc;
 
 impl Call {
     /// BYE of `side` (§15.1.2).
@@ -141,7 +142,7 @@ impl Call {
         if self.revision > 0 {
             cx.output(Output::Forget { call: self.id, revision: self.revision });
         }
-        let record = Box::new(self.record.clone());
+        let record = Arc::new(self.record.clone());
         cx.event(Some(self.id), EventKind::CallEnded(record));
     }
 

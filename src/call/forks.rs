@@ -5,31 +5,44 @@
 //! ended. What was said is kept, so that a repetition gets the same ACK and no second BYE.
 
 use super::context::Context;
-use super::leg::{Errand, Leg};
+use super::dialog::Dialog;
+use super::leg::{Acknowledged, Errand, Leg};
 use super::{CallKey, Side};
 use crate::flow::TrunkId;
 use crate::sip::{Message, Method, Name};
-use smallvec::SmallVec;
+use crate::trunk::Trunk;
+use std::sync::Arc;
 
 /// The most dialogs kept for one call: more forks than any hub makes.
 const MAX_FORKS: usize = 16;
 
-/// The legs of a call that are acknowledged and over, or about to be.
+/// The dialogs of a call that are acknowledged and over, or about to be.
 #[derive(Debug, Default)]
-pub struct Forks(SmallVec<[Leg; 1]>);
+pub struct Forks(Vec<Fork>);
+
+/// What is kept of a leg for 64·T1 after its end. There are many at any time: nothing that is not needed.
+#[derive(Debug)]
+struct Fork {
+    trunk: Arc<Trunk>,
+    dialog: Dialog,
+    contact: String,
+    ack: Option<Acknowledged>,
+}
 
 impl Forks {
     /// Takes a 2xx that belongs to no leg of the call. `like` is the leg that the same INVITE made, where
     /// it is not here.
     pub fn handle_2xx(&mut self, cx: &mut Context, like: Option<&Leg>, response: &Message) {
         let tag = crate::sip::tag(response.header(Name::To).unwrap_or("")).unwrap_or("");
-        let same_invite = |leg: &&Leg| &*leg.dialog.call_id == response.call_id();
-        if let Some(leg) = self.0.iter().filter(same_invite).find(|leg| &*leg.dialog.remote_tag == tag) {
-            return acknowledge_again(cx, leg, response);
+        let same_invite = |dialog: &Dialog| &*dialog.call_id == response.call_id();
+        let mut own = self.0.iter().filter(|fork| same_invite(&fork.dialog));
+        if let Some(fork) = own.clone().find(|fork| &*fork.dialog.remote_tag == tag) {
+            return acknowledge_again(cx, fork.ack.as_ref(), response);
         }
-        let like = like.filter(same_invite).or_else(|| self.0.iter().find(same_invite));
-        if let Some(like) = like.filter(|_| self.0.len() < MAX_FORKS) {
-            let leg = Leg::new(Side::Callee, like.trunk.clone(), like.dialog.clone(), like.contact.clone(), 0);
+        let like = like.filter(|leg| same_invite(&leg.dialog)).map(|leg| (&leg.trunk, &leg.dialog, &leg.contact));
+        let like = like.or_else(|| own.next().map(|fork| (&fork.trunk, &fork.dialog, &fork.contact)));
+        if let Some((trunk, dialog, contact)) = like.filter(|_| self.0.len() < MAX_FORKS) {
+            let leg = Leg::new(Side::Callee, trunk.clone(), dialog.clone(), contact.clone(), 0);
             self.end(cx, leg, response);
         }
     }
@@ -39,19 +52,25 @@ impl Forks {
         leg.dialog.learn(response);
         leg.acknowledge(cx, response.cseq().number, None);
         leg.errand(cx, CallKey::NONE, &Method::Bye, Errand::Bye(0), |_| {});
-        self.0.push(leg);
+        self.push(leg);
     }
 
     /// Keeps a leg that is over for the sake of its ACK.
     pub fn keep(&mut self, leg: Leg) {
         if leg.ack.is_some() {
-            self.0.push(leg);
+            self.push(leg);
         }
     }
 
-    /// The trunks of these legs.
+    /// The trunks of these dialogs.
     pub fn trunks(&self) -> impl Iterator<Item = TrunkId> {
-        self.0.iter().map(|leg| leg.trunk.id)
+        self.0.iter().map(|fork| fork.trunk.id)
+    }
+
+    fn push(&mut self, leg: Leg) {
+        let Leg { trunk, dialog, contact, ack, .. } = leg;
+        self.0.reserve_exact(1); // mostly there is one
+        self.0.push(Fork { trunk, dialog, contact, ack });
     }
 
     /// Whether there is nothing that could be asked for again.
@@ -61,8 +80,8 @@ impl Forks {
 }
 
 /// A 2xx came again: so does its ACK.
-pub fn acknowledge_again(cx: &mut Context, leg: &Leg, response: &Message) {
-    if let Some((_, octets, hop)) = leg.ack.as_ref().filter(|(cseq, ..)| *cseq == response.cseq().number) {
+pub fn acknowledge_again(cx: &mut Context, ack: Option<&Acknowledged>, response: &Message) {
+    if let Some((_, octets, hop)) = ack.filter(|(cseq, ..)| *cseq == response.cseq().number) {
         cx.send_ack(hop, octets.clone());
     }
 }

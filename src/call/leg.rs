@@ -108,6 +108,9 @@ pub struct Unacknowledged {
     pub until: Instant,
 }
 
+/// An ACK of ours to a 2xx, sent again with each repetition of that: CSeq, octets, hop.
+pub type Acknowledged = (u32, Bytes, Arc<Hop>);
+
 /// A request other than INVITE and UPDATE of ours.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Errand {
@@ -144,8 +147,8 @@ pub struct Leg {
     pub outgoing: Option<Outgoing>,
     /// Our 2xx that waits for its ACK.
     pub unacknowledged: Option<Unacknowledged>,
-    /// The ACK of the peer's last 2xx: (CSeq, octets, hop), sent again with each repetition.
-    pub ack: Option<(u32, Bytes, Arc<Hop>)>,
+    /// The ACK of the peer's last 2xx.
+    pub ack: Option<Acknowledged>,
     /// Sequence number of the peer's 2xx whose offer our ACK has to answer.
     pub owes_answer: Option<u32>,
     /// Our other requests.

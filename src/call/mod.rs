@@ -199,13 +199,13 @@ pub struct Call {
     /// Targets not tried yet, last first.
     targets: SmallVec<[Target; 4]>,
     attempt: Option<set_up::Attempt>,
-    orphans: SmallVec<[Orphan; 1]>,
+    orphans: Vec<Orphan>,
     /// Dialogs of forks and orphans that answered all the same.
     forks: Forks,
     /// When the last 2xx to an INVITE of ours can come again for the last time.
     repeats_until: Option<Instant>,
     /// INFO requests that crossed and wait for the other side's answer.
-    infos: SmallVec<[leg::Incoming; 1]>,
+    infos: Vec<leg::Incoming>,
     /// Who sent an offer that waits for the other side's ACK.
     held_offer: Option<Side>,
     /// The fork that made the early answer, by its tag.

@@ -265,7 +265,7 @@ impl Call {
         let cseq = response.cseq().number;
         let last = leg.ack.as_ref().map(|(cseq, ..)| *cseq);
         if last.is_none_or(|last| cseq <= last) {
-            return super::forks::acknowledge_again(cx, leg, response);
+            return super::forks::acknowledge_again(cx, leg.ack.as_ref(), response);
         }
         let moved = leg.retarget(cx, response).unwrap_or(false);
         leg.acknowledge(cx, cseq, None);

@@ -17,6 +17,7 @@ use crate::trunk::Trunk;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,18 +28,22 @@ const VERSION: u32 = 2;
 /// INFOs and probes included.
 const CSEQ_JUMP: u32 = 1 << 16;
 
+/// Octets of a saved call without its descriptions: two dialogs with their routes, and the record.
+const SAVED_ROOM: usize = 3072;
+
 /// When a session that we refresh is refreshed after its call was taken up.
 const REFRESH_AFTER_RESTORE: Duration = Duration::from_secs(5);
 
+/// Borrowed while it is written, owned once it was read.
 #[derive(Deserialize, Serialize)]
-struct SavedCall {
+struct SavedCall<'c> {
     version: u32,
     epoch: u32,
     revision: u32,
-    record: CallRecord,
+    record: Cow<'c, CallRecord>,
     /// When the longest duration is reached, milliseconds since the Unix epoch.
     max_call_ms: u64,
-    legs: [SavedLeg; 2],
+    legs: [SavedLeg<'c>; 2],
 }
 
 /// What every version of the form begins with.
@@ -48,11 +53,11 @@ struct Versioned {
 }
 
 #[derive(Deserialize, Serialize)]
-struct SavedLeg {
-    trunk: String,
-    dialog: Dialog,
-    contact: String,
-    media: Descriptions,
+struct SavedLeg<'c> {
+    trunk: Cow<'c, str>,
+    dialog: Cow<'c, Dialog>,
+    contact: Cow<'c, str>,
+    media: Cow<'c, Descriptions>,
     timer: SessionTimer,
     /// When the session ends unless it is refreshed, milliseconds since the Unix epoch.
     #[serde(default)]
@@ -95,11 +100,13 @@ impl Call {
             version: VERSION,
             epoch: self.epoch,
             revision: self.revision,
-            record: self.record.clone(),
+            record: Cow::Borrowed(&self.record),
             max_call_ms: answered + cx.snapshot.edge.max_call.as_millis() as u64,
             legs: [save_leg(&self.caller), save_leg(callee)],
         };
-        if let Ok(octets) = serde_json::to_vec(&saved) {
+        // Written at once into what it nearly always fits: growing would copy it several times.
+        let mut octets = Vec::with_capacity(SAVED_ROOM + self.caller.media.json_room() + callee.media.json_room());
+        if serde_json::to_writer(&mut octets, &saved).is_ok() {
             let octets = Bytes::from(octets);
             cx.output(Output::Save { call: self.id, epoch: self.epoch, revision: self.revision, octets });
         }
@@ -125,8 +132,8 @@ impl Call {
         // Both or none: half a call would be worse than none.
         let trunk = |leg: &SavedLeg| {
             let trunk = cx.snapshot.trunk_named(&leg.trunk).cloned();
-            let record = || Box::new(saved.record.clone());
-            trunk.ok_or_else(|| RestoreError::UnknownTrunk { trunk: leg.trunk.clone(), record: record() })
+            let record = || Box::new(CallRecord::clone(&saved.record));
+            trunk.ok_or_else(|| RestoreError::UnknownTrunk { trunk: leg.trunk.to_string(), record: record() })
         };
         let (caller_trunk, callee_trunk) = (trunk(&saved.legs[0])?, trunk(&saved.legs[1])?);
         let [caller, callee] = saved.legs;
@@ -135,22 +142,23 @@ impl Call {
         // Counted again, past any limit: the call is there, and its end will give its place back.
         let _ = cx.admission.admit(caller.trunk.id, cx.now, None, None);
         let left = saved.max_call_ms.saturating_sub(cx.now.unix_ms);
+        let record = saved.record.into_owned();
         cx.set_timer(key, Timer::MaxCall, Duration::from_millis(left));
         let mut call = Self {
             key,
-            id: saved.record.id,
+            id: record.id,
             phase: Phase::Answered,
             admitted: Some(caller.trunk.id),
             caller,
             callee: Some(callee),
-            record: saved.record,
+            record,
             asked: None,
             targets: SmallVec::new(),
             attempt: None,
-            orphans: SmallVec::new(),
+            orphans: Vec::new(),
             forks: Forks::default(),
             repeats_until: None,
-            infos: SmallVec::new(),
+            infos: Vec::new(),
             held_offer: None,
             early_fork: None,
             rung: None,
@@ -168,24 +176,24 @@ impl Call {
     }
 }
 
-fn save_leg(leg: &Leg) -> SavedLeg {
+fn save_leg(leg: &Leg) -> SavedLeg<'_> {
     SavedLeg {
-        trunk: leg.trunk.name.to_string(),
-        dialog: leg.dialog.clone(),
-        contact: leg.contact.clone(),
-        media: leg.media.clone(),
+        trunk: Cow::Borrowed(&leg.trunk.name),
+        dialog: Cow::Borrowed(&leg.dialog),
+        contact: Cow::Borrowed(&leg.contact),
+        media: Cow::Borrowed(&leg.media),
         timer: leg.timer,
         expires_ms: leg.expires_ms,
     }
 }
 
-fn restore_leg(cx: &mut Context, key: CallKey, side: Side, saved: SavedLeg, trunk: Arc<Trunk>) -> Leg {
-    let mut dialog = saved.dialog;
+fn restore_leg(cx: &mut Context, key: CallKey, side: Side, saved: SavedLeg<'_>, trunk: Arc<Trunk>) -> Leg {
+    let mut dialog = saved.dialog.into_owned();
     dialog.local_cseq += CSEQ_JUMP;
     cx.dialogs.insert(dialog.local_tag.clone(), (key, side));
-    let mut leg = Leg::new(side, trunk, dialog, saved.contact, 0);
+    let mut leg = Leg::new(side, trunk, dialog, saved.contact.into_owned(), 0);
     leg.state = LegState::Confirmed;
-    leg.media = saved.media;
+    leg.media = saved.media.into_owned();
     leg.timer = saved.timer;
     leg.watch(cx, key);
     if let Some(expires_ms) = saved.expires_ms {

@@ -155,10 +155,10 @@ impl Call {
             asked: None,
             targets,
             attempt: Some(attempt),
-            orphans: SmallVec::new(),
+            orphans: Vec::new(),
             forks: Forks::default(),
             repeats_until: None,
-            infos: SmallVec::new(),
+            infos: Vec::new(),
             held_offer: None,
             early_fork: None,
             rung: None,
@@ -219,7 +219,7 @@ impl Call {
         let form = normalize::invite_form(&trunk, target.host, &attempt.parties.caller, &attempt.parties.called);
         let slot = cx.minter.slot_of(&self.caller.dialog.local_tag);
         let tag = ByteString::from(cx.minter.tag(slot));
-        let call_id = format!("{}@{}", cx.minter.call_id(slot), trunk.fqdn);
+        let call_id = [&cx.minter.call_id(slot), "@", &trunk.fqdn].concat();
         let cseq = cx.minter.cseq();
         if let Some(old) = self.callee.take() {
             cx.dialogs.remove(&old.dialog.local_tag);

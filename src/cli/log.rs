@@ -19,7 +19,7 @@ const QUEUE: usize = 8192;
 const BATCH: usize = 64 * 1024;
 
 /// How long the writer stays away after a batch; the queue holds what comes meanwhile.
-const PAUSE: Duration = Duration::from_millis(10);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// How long the end of the process waits for lines to be written.
 const PATIENCE: Duration = Duration::from_secs(1);

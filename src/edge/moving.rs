@@ -146,7 +146,7 @@ impl Edge {
         match Call::restore(&mut self.cx, key, octets) {
             Ok(call) => {
                 let tags = call.tags();
-                self.calls.insert(key, call);
+                self.calls.insert(key, Box::new(call));
                 let awaited = tags.iter().filter_map(|tag| self.waiting.keys.get(tag).copied());
                 let awaited: SmallVec<[CallKey; 2]> = awaited.collect();
                 for key in awaited {
@@ -178,7 +178,7 @@ impl Edge {
             record.ended_ms = self.cx.now.unix_ms;
             record.ended_by = EndedBy::Tandem;
             record.reason = format!("lost: trunk {trunk} is no longer configured");
-            self.cx.event(Some(call), EventKind::CallEnded(record));
+            self.cx.event(Some(call), EventKind::CallEnded(Arc::new(*record)));
         }
     }
 

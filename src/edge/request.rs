@@ -104,7 +104,7 @@ impl Edge {
                 match screen::initial_invite(&mut self.cx, room, key, id, request, via, peer) {
                     Ok(new) => {
                         let call = Call::open(&mut self.cx, new);
-                        self.calls.insert(key, call);
+                        self.calls.insert(key, Box::new(call));
                         self.touched.push(key);
                     }
                     Err(refused) => {
@@ -114,7 +114,7 @@ impl Edge {
                         let (status, reason) = (refusal.status(), refusal.to_string());
                         self.cx.event(None, EventKind::Refused { trunk, status, reason: reason.clone() });
                         if let Some(record) = record {
-                            self.cx.event(Some(record.id), EventKind::CallRefused(Box::new(record)));
+                            self.cx.event(Some(record.id), EventKind::CallRefused(Arc::new(record)));
                         }
                         self.refuse(id, &request, via.as_deref(), status, &reason, |draft| refusal.explain(draft));
                     }

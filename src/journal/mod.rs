@@ -196,7 +196,7 @@ impl Journal {
                 );
                 self.metrics.call_ended(record);
                 if let Some(records) = self.records.load().as_ref()
-                    && !records.write((**record).clone())
+                    && !records.write(record.clone())
                 {
                     self.metrics.records_lost.inc();
                 }

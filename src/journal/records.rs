@@ -15,7 +15,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use std::time::Duration;
 const QUEUE: usize = 16 * 1024;
 
 /// How long the writer stays away after a batch; a process that is killed loses no more than this.
-const PAUSE: Duration = Duration::from_millis(10);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// The most records of refused INVITEs in a second: an operator reads a few, and a flood must neither fill the
 /// disk nor crowd out the records of calls. The metric `requests_refused` counts them all.
@@ -41,7 +41,7 @@ pub enum Taken {
 }
 
 enum Job {
-    Write(Box<CallRecord>),
+    Write(Arc<CallRecord>),
     Reopen,
     Close,
 }
@@ -77,12 +77,12 @@ impl Records {
     }
 
     /// Queues one record; `false` when the queue is full.
-    pub fn write(&self, record: CallRecord) -> bool {
-        self.queue.try_send(Job::Write(Box::new(record))).is_ok()
+    pub fn write(&self, record: Arc<CallRecord>) -> bool {
+        self.queue.try_send(Job::Write(record)).is_ok()
     }
 
     /// Queues the record of a refused INVITE at `unix_ms`.
-    pub fn write_refused(&self, record: &CallRecord, unix_ms: u64) -> Taken {
+    pub fn write_refused(&self, record: &Arc<CallRecord>, unix_ms: u64) -> Taken {
         const COUNT: u64 = 1 << 16;
         if !self.refused {
             return Taken::Queued;
@@ -196,8 +196,11 @@ fn write_all(
         while let Some(job) = next {
             match job {
                 Job::Write(record) => {
-                    let record = pseudonyms.map_or(*record.clone(), |pseudonyms| pseudonyms.hide(*record));
-                    if let Ok(mut line) = serde_json::to_vec(&record) {
+                    let line = match pseudonyms {
+                        Some(pseudonyms) => serde_json::to_vec(&pseudonyms.hide(CallRecord::clone(&record))),
+                        None => serde_json::to_vec(&*record),
+                    };
+                    if let Ok(mut line) = line {
                         line.push(b'\n');
                         batch.push(line);
                     }
@@ -241,8 +244,8 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::sync::Arc;
 
-    fn record(callee: &str) -> CallRecord {
-        CallRecord { callee: Pii::new(callee.into()), status: 200, ..CallRecord::default() }
+    fn record(callee: &str) -> Arc<CallRecord> {
+        Arc::new(CallRecord { callee: Pii::new(callee.into()), status: 200, ..CallRecord::default() })
     }
 
     fn settings(path: PathBuf, numbers: RecordNumbers) -> RecordSettings {

@@ -5,6 +5,7 @@ use crate::flow::Transport;
 use crate::number::Number;
 use crate::sip::{Field, Name, host_ip, quote};
 use crate::trunk::{Kind, RequestUriHost, Termination, Trunk};
+use std::borrow::Cow;
 
 /// The parts of an INVITE that a kind decides.
 #[derive(Clone, Eq, PartialEq)]
@@ -35,15 +36,17 @@ pub fn invite_form(to: &Trunk, host: usize, caller: &Caller, called: &Number) ->
     let number = caller.number.as_ref().filter(|_| !caller.anonymous).map(Number::user_part);
     let display = caller.display.as_deref().filter(|_| !caller.anonymous).map(quote);
     let from = match (&number, &display) {
-        (Some(number), Some(display)) => format!("{display} <sip:{number}@{fqdn}>"),
-        (Some(number), None) => format!("<sip:{number}@{fqdn}>"),
+        (Some(number), Some(display)) => [display, " <sip:", number, "@", &fqdn, ">"].concat(),
+        (Some(number), None) => ["<sip:", number, "@", &fqdn, ">"].concat(),
         (None, Some(display)) => format!("{display} <sip:anonymous@anonymous.invalid>"),
         (None, None) => ANONYMOUS.to_owned(),
     };
     let mut identity = Vec::new();
     match &number {
         // The same number as in From: which of the two Genesys believes is not published (GEN-57).
-        Some(number) => identity.push((Field::from(Name::PAssertedIdentity), format!("<sip:{number}@{fqdn}>"))),
+        Some(number) => {
+            identity.push((Field::from(Name::PAssertedIdentity), ["<sip:", number, "@", &fqdn, ">"].concat()))
+        }
         None if caller.anonymous => identity.push((Field::from(Name::Privacy), "id".to_owned())),
         None => {}
     }
@@ -69,7 +72,7 @@ pub fn invite_form(to: &Trunk, host: usize, caller: &Caller, called: &Number) ->
     InviteForm {
         request_uri,
         from,
-        to: format!("<sip:{called}@{to_host}>"),
+        to: ["<sip:", &called, "@", &to_host, ">"].concat(),
         contact: contact(to, number.as_deref()),
         identity,
     }
@@ -98,19 +101,21 @@ fn transport_param(transport: Transport) -> &'static str {
 /// Our Contact toward `trunk`: always the name and port by which it knows us, never an address of the
 /// machine (TDR-44, 53). `user`: a number to show in it; `None`: none (OPTIONS, anonymous callers).
 pub fn contact(trunk: &Trunk, user: Option<&str>) -> String {
-    let (host, port, transport) = (host_text(&trunk.fqdn), trunk.port, trunk.transport.uri_value());
+    let (host, mut port) = (host_text(&trunk.fqdn), itoa::Buffer::new());
+    let (port, transport) = (port.format(trunk.port), trunk.transport.uri_value());
     match user {
-        Some(user) => format!("<sip:{user}@{host}:{port};transport={transport}>"),
-        None => format!("<sip:{host}:{port};transport={transport}>"),
+        Some(user) => ["<sip:", user, "@", &host, ":", port, ";transport=", transport, ">"].concat(),
+        None => ["<sip:", &host, ":", port, ";transport=", transport, ">"].concat(),
     }
 }
 
 /// The Via of our requests to `trunk`: our name as sent-by (TDR-54), `alias` where a connection may
 /// carry requests both ways (RFC 5923), `rport` on datagrams (RFC 3581).
 pub fn via(trunk: &Trunk, branch: &str) -> String {
-    let (host, port) = (host_text(&trunk.fqdn), trunk.port);
+    let (host, mut port) = (host_text(&trunk.fqdn), itoa::Buffer::new());
+    let (token, port) = (trunk.transport.via_token(), port.format(trunk.port));
     let option = if trunk.transport.is_reliable() { "alias" } else { "rport" };
-    format!("SIP/2.0/{} {host}:{port};branch={branch};{option}", trunk.transport.via_token())
+    ["SIP/2.0/", token, " ", &host, ":", port, ";branch=", branch, ";", option].concat()
 }
 
 /// What we take. Without REFER until transfers land; then the hub transfers by itself. NOTIFY has to be
@@ -130,10 +135,10 @@ pub fn supported(trunk: &Trunk) -> &'static str {
 }
 
 /// A host as it stands in a URI: an IPv6 address in brackets.
-fn host_text(host: &str) -> String {
+fn host_text(host: &str) -> Cow<'_, str> {
     match host_ip(host) {
-        Some(std::net::IpAddr::V6(address)) => format!("[{address}]"),
-        Some(std::net::IpAddr::V4(_)) | None => host.to_owned(),
+        Some(std::net::IpAddr::V6(address)) => Cow::Owned(format!("[{address}]")),
+        Some(std::net::IpAddr::V4(_)) | None => Cow::Borrowed(host),
     }
 }
 

@@ -5,7 +5,7 @@
 //! semicolon belongs to the header field and not to the URI (§20.10). Teams writes display names with
 //! blanks and no quotes (TDR-64): they are read as one name.
 
-use super::text::{Params, ValueError, find_unquoted, is_closed, resolve};
+use super::text::{Params, ValueError, find_unquoted, is_closed, resolve, split_at};
 use super::uri::Uri;
 use std::borrow::Cow;
 
@@ -36,13 +36,13 @@ impl<'a> NameAddr<'a> {
     /// is not parameters behind the bracket, [`ValueError::Token`] for a display name with a semicolon and
     /// no quotes, [`ValueError::Empty`] where there is no URI.
     pub fn parse(value: &'a str) -> Result<Self, ValueError> {
-        let value = value.trim();
+        let value = value.trim_ascii();
         if !is_closed(value) {
             return Err(ValueError::Unbalanced);
         }
         let open = find_unquoted(value, b'<');
         let Some(behind) = value.get(open + 1..) else { return Self::bare(value) };
-        let before = value[..open].trim();
+        let before = value[..open].trim_ascii();
         let display = match before.strip_prefix('"') {
             Some(rest) => match rest.get(find_quote(rest)..).map(str::len) {
                 Some(1) => Display::Quoted(&rest[..rest.len() - 1]),
@@ -53,22 +53,22 @@ impl<'a> NameAddr<'a> {
             None if before.contains(';') => return Err(ValueError::Token),
             None => Display::Plain(before),
         };
-        let (uri, rest) = behind.split_once('>').ok_or(ValueError::Unbalanced)?;
-        let uri = uri.trim();
+        let (uri, rest) = split_at(behind, b'>').ok_or(ValueError::Unbalanced)?;
+        let (uri, rest) = (uri.trim_ascii(), rest.trim_ascii());
         if uri.is_empty() {
             return Err(ValueError::Empty);
         }
-        let params = match rest.trim().strip_prefix(';') {
+        let params = match rest.strip_prefix(';') {
             Some(params) => Params::new(params),
-            None if rest.trim().is_empty() => Params::default(),
+            None if rest.is_empty() => Params::default(),
             None => return Err(ValueError::Trailing),
         };
         Ok(Self { display, uri, params })
     }
 
     fn bare(value: &'a str) -> Result<Self, ValueError> {
-        let (uri, params) = value.split_once(';').unwrap_or((value, ""));
-        let uri = uri.trim_end();
+        let (uri, params) = split_at(value, b';').unwrap_or((value, ""));
+        let uri = uri.trim_ascii_end();
         match uri {
             "" => Err(ValueError::Empty),
             _ if uri.contains('"') => Err(ValueError::Unbalanced),

@@ -367,7 +367,7 @@ pub fn split_list(value: &str) -> impl Iterator<Item = &str> {
             let text = rest?;
             let end = list_end(text);
             rest = text.get(end + 1..);
-            let part = text[..end].trim();
+            let part = text[..end].trim_ascii();
             if !part.is_empty() {
                 return Some(part);
             }
@@ -376,6 +376,10 @@ pub fn split_list(value: &str) -> impl Iterator<Item = &str> {
 }
 
 fn list_end(text: &str) -> usize {
+    // Most values have no comma at all.
+    if memchr::memchr(b',', text.as_bytes()).is_none() {
+        return text.len();
+    }
     let (mut quoted, mut escaped, mut angle) = (false, false, false);
     for (at, octet) in text.bytes().enumerate() {
         match octet {
@@ -394,7 +398,8 @@ fn list_end(text: &str) -> usize {
 /// The header section as text of the same length: folds and octets outside UTF-8 are replaced in a
 /// copy, which only such messages pay for.
 fn text_of(head: Bytes) -> ByteString {
-    let folded = memchr::memmem::find_iter(&head, b"\r\n").any(|at| matches!(head.get(at + 2), Some(b' ' | b'\t')));
+    let folds = |lf: usize| matches!(head.get(lf + 1), Some(b' ' | b'\t')) && head[..lf].ends_with(b"\r");
+    let folded = memchr::memchr_iter(b'\n', &head).any(folds);
     if !folded && let Ok(text) = ByteString::try_from(head.clone()) {
         return text;
     }
@@ -414,7 +419,10 @@ fn text_of(head: Bytes) -> ByteString {
 
 /// Reads the start line; returns it and where it ends. A fault that leaves the message readable goes to `fault`.
 fn start_line(head: &str, fault: &mut Option<Malformed>) -> Result<(Start, u16), Malformed> {
-    let end = head.find("\r\n").ok_or(Malformed::NoEnd)?;
+    let end = memchr::memchr(b'\r', head.as_bytes()).ok_or(Malformed::NoEnd)?;
+    if !head[end..].starts_with("\r\n") {
+        return Err(Malformed::ControlCharacter);
+    }
     let line = &head[..end];
     let after = (end + 2) as u16;
     if line.bytes().any(|octet| octet.is_ascii_control()) {
@@ -457,30 +465,25 @@ fn index(head: &str, from: usize, fault: &mut Option<Malformed>) -> Result<Small
     let mut at = from;
     let stop = octets.len().saturating_sub(2);
     while at < stop {
-        let Some(lf) = memchr::memchr(b'\n', &octets[at..]).map(|found| at + found) else { break };
-        let end = lf.saturating_sub(1);
-        if octets.get(end) != Some(&b'\r') || end < at {
+        let name_length = octets[at..].iter().take_while(|&&octet| TOKEN[usize::from(octet)]).count();
+        let behind = at + name_length;
+        // A CR with its LF ends the line; any other CR or LF, or a NUL, stands nowhere.
+        let Some(end) = memchr::memchr3(b'\r', b'\n', 0, &octets[behind..]).map(|found| behind + found) else { break };
+        if !octets[end..].starts_with(b"\r\n") {
             return Err(Malformed::ControlCharacter);
         }
-        let line = &octets[at..end];
-        if memchr::memchr2(b'\r', 0, line).is_some() {
-            return Err(Malformed::ControlCharacter);
-        }
-        let colon = memchr::memchr(b':', line);
-        let name_length = colon.map_or(0, |colon| line[..colon].trim_ascii_end().len());
-        let name = head.get(at..at + name_length).unwrap_or("");
+        let lf = end + 1;
         if lines.len() == MAX_LINES {
             // Those before it suffice for a response.
             fault.get_or_insert(Malformed::TooLarge);
             break;
         }
-        match colon {
-            Some(colon) if is_token(name) => {
-                let value = &line[colon + 1..];
+        match octets[behind..end].trim_ascii_start() {
+            [b':', value @ ..] if name_length > 0 => {
                 let start = end - value.trim_ascii_start().len();
                 let value = Span { start: start as u16, end: (start + value.trim_ascii().len()) as u16 };
-                let text = Span { start: at as u16, end: (at + name_length) as u16 };
-                lines.push(Line { name: Name::of(name), text, value, end: (lf + 1) as u16 });
+                let text = Span { start: at as u16, end: behind as u16 };
+                lines.push(Line { name: Name::of(&head[at..behind]), text, value, end: (lf + 1) as u16 });
             }
             _ => {
                 fault.get_or_insert(Malformed::HeaderLine);
@@ -502,9 +505,25 @@ fn cseq(value: &str) -> Option<CSeq> {
 
 /// Whether `text` is a token (RFC 3261 §25.1).
 pub fn is_token(text: &str) -> bool {
-    const MARKS: &[u8] = b"-.!%*_+`'~";
-    !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_alphanumeric() || MARKS.contains(&octet))
+    !text.is_empty() && text.bytes().all(|octet| TOKEN[usize::from(octet)])
 }
+
+/// The octets that a token may have: each name of each header field line is held against it.
+static TOKEN: [bool; 256] = {
+    let mut allowed = [false; 256];
+    let mut octet = 0;
+    while octet < 128 {
+        allowed[octet] = (octet as u8).is_ascii_alphanumeric();
+        octet += 1;
+    }
+    let marks = b"-.!%*_+`'~";
+    let mut at = 0;
+    while at < marks.len() {
+        allowed[marks[at] as usize] = true;
+        at += 1;
+    }
+    allowed
+};
 
 #[cfg(test)]
 mod tests {

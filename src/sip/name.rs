@@ -30,13 +30,14 @@ macro_rules! names {
                     };
                 }
                 let mut at = slot(text);
-                while TABLE[at] != Self::Other {
-                    if TABLE[at].as_str().as_bytes().eq_ignore_ascii_case(text) {
-                        return TABLE[at];
+                loop {
+                    let (known, name) = TABLE[at];
+                    // As it should be written, as it nearly always is: compared at memory speed.
+                    if known == text || name == Self::Other || known.eq_ignore_ascii_case(text) {
+                        return name;
                     }
                     at = (at + 1) % TABLE.len();
                 }
-                Self::Other
             }
         }
 
@@ -112,16 +113,17 @@ names! {
     WwwAuthenticate "WWW-Authenticate",
 }
 
-/// The known names in an open hash table, so that recognising one compares one or two.
-static TABLE: [Name; 256] = {
-    let mut table = [Name::Other; 256];
+/// The known names, with their text, in an open hash table, so that recognising one compares one or two.
+static TABLE: [(&[u8], Name); 256] = {
+    let mut table: [(&[u8], Name); 256] = [(&[], Name::Other); 256];
     let mut i = 0;
     while i < ALL.len() {
-        let mut at = slot(ALL[i].as_str().as_bytes());
-        while !matches!(table[at], Name::Other) {
+        let text = ALL[i].as_str().as_bytes();
+        let mut at = slot(text);
+        while !matches!(table[at].1, Name::Other) {
             at = (at + 1) % table.len();
         }
-        table[at] = ALL[i];
+        table[at] = (text, ALL[i]);
         i += 1;
     }
     table

@@ -9,7 +9,7 @@ const MAX_DEPTH: usize = 4;
 
 /// The media type of a Content-Type value, like `application/sdp`, without parameters; compared without case.
 pub fn media_type(value: &str) -> &str {
-    value[..find_unquoted(value, b';')].trim()
+    value[..find_unquoted(value, b';')].trim_ascii()
 }
 
 /// Whether a Content-Type value is of this media type.

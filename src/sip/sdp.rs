@@ -261,7 +261,15 @@ impl Sdp {
 
     /// Whether this is a hold by the address 0.0.0.0, the form of RFC 2543 (RFC 3264 §8.4, TDR-93).
     pub fn is_hold_0000(&self) -> bool {
-        self.main().is_some_and(|media| media.port != 0 && media.connection == Some(UNSPECIFIED))
+        self.main().is_some_and(|media| is_unspecified(&media))
+    }
+
+    /// Whether this is a hold in any form: by the address 0.0.0.0, or by a direction other than both.
+    pub fn is_hold(&self) -> bool {
+        match self.main() {
+            Some(media) => is_unspecified(&media) || media.direction != Direction::SendRecv,
+            None => self.direction() != Direction::SendRecv,
+        }
     }
 
     /// Whether every media is refused or given up. `false` without any media.
@@ -289,6 +297,12 @@ impl Sdp {
             (place(id), Cow::Owned(session_id.to_string().into_bytes())),
             (place(own_version), Cow::Owned(version.to_string().into_bytes())),
         ])
+    }
+
+    /// This description with `line` in place of its `o=` line.
+    pub fn with_origin_line(&self, line: &str) -> Bytes {
+        let Some(own) = self.session_line(b'o') else { return self.octets() };
+        self.splice(&[(own.start..own.end, Cow::Owned([line, "\r\n"].concat().into_bytes()))])
     }
 
     /// This description with one direction on every media: what each says is replaced or added, what the
@@ -379,6 +393,10 @@ impl Sdp {
     }
 }
 
+fn is_unspecified(media: &MediaView<'_>) -> bool {
+    media.port != 0 && media.connection == Some(UNSPECIFIED)
+}
+
 /// The address that means nobody (RFC 3264 §8.4).
 const UNSPECIFIED: &str = "0.0.0.0";
 
@@ -393,7 +411,7 @@ struct Line<'a> {
 impl<'a> Line<'a> {
     /// The letter in front of `=`; 0 for an empty line.
     fn kind(&self) -> u8 {
-        self.text.bytes().next().unwrap_or(0)
+        self.text.as_bytes().first().copied().unwrap_or(0)
     }
 
     fn value(&self) -> &'a str {
@@ -404,9 +422,14 @@ impl<'a> Line<'a> {
 fn lines(text: &str) -> impl Iterator<Item = Line<'_>> {
     let mut start = 0;
     std::iter::from_fn(move || {
-        let rest = text.get(start..).filter(|rest| !rest.is_empty())?;
+        let rest = &text[start..];
+        if rest.is_empty() {
+            return None;
+        }
         let length = memchr::memchr(b'\n', rest.as_bytes()).map_or(rest.len(), |at| at + 1);
-        let line = Line { text: rest[..length].trim_end_matches(['\r', '\n']), start, end: start + length };
+        let octets = &rest.as_bytes()[..length];
+        let ended = octets.iter().rev().take_while(|octet| matches!(octet, b'\r' | b'\n')).count();
+        let line = Line { text: &rest[..length - ended], start, end: start + length };
         start += length;
         Some(line)
     })

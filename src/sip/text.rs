@@ -67,7 +67,7 @@ pub struct Params<'a>(&'a str);
 impl<'a> Params<'a> {
     /// The parameters in `text`: separated by semicolons, with or without one in front.
     pub fn new(text: &'a str) -> Self {
-        Self(text.trim())
+        Self(text.trim_ascii())
     }
 
     /// The parameters as written, without the semicolon in front of the first.
@@ -83,9 +83,9 @@ impl<'a> Params<'a> {
     /// Name and value of each, in order. The value is `None` for a flag; a quoted value keeps its quotes.
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, Option<&'a str>)> + use<'a> {
         split_unquoted(self.0, b';').filter_map(|part| {
-            let (name, value) = match part.split_once('=') {
-                Some((name, value)) => (name.trim(), Some(value.trim())),
-                None => (part.trim(), None),
+            let (name, value) = match split_at(part, b'=') {
+                Some((name, value)) => (name.trim_ascii(), Some(value.trim_ascii())),
+                None => (part.trim_ascii(), None),
             };
             (!name.is_empty()).then_some((name, value))
         })
@@ -165,6 +165,12 @@ pub fn decimal(value: &str) -> Result<u32, ValueError> {
 
 /// Where `stop` first stands in `text` outside quoted strings; the length of `text` when it does not.
 pub(super) fn find_unquoted(text: &str, stop: u8) -> usize {
+    // Mostly there is no quote in front of it.
+    match memchr::memchr2(stop, b'"', text.as_bytes()) {
+        None => return text.len(),
+        Some(at) if text.as_bytes()[at] == stop => return at,
+        Some(_) => {}
+    }
     let (mut quoted, mut escaped) = (false, false);
     for (at, octet) in text.bytes().enumerate() {
         match octet {
@@ -178,8 +184,17 @@ pub(super) fn find_unquoted(text: &str, stop: u8) -> usize {
     text.len()
 }
 
+/// What stands in front of the first `separator`, an ASCII character, and what behind it.
+pub(super) fn split_at(text: &str, separator: u8) -> Option<(&str, &str)> {
+    let at = memchr::memchr(separator, text.as_bytes())?;
+    Some((&text[..at], &text[at + 1..]))
+}
+
 /// Whether every quoted string in `text` ends: else what is behind it could be read in two ways.
 pub(super) fn is_closed(text: &str) -> bool {
+    if memchr::memchr(b'"', text.as_bytes()).is_none() {
+        return true;
+    }
     let (mut quoted, mut escaped) = (false, false);
     for octet in text.bytes() {
         match octet {

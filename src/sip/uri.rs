@@ -4,7 +4,7 @@
 //! that a Contact can come back as a Request-URI octet for octet. A URI of another scheme is accepted
 //! as it is, for whoever answers 416.
 
-use super::text::{Params, ValueError};
+use super::text::{Params, ValueError, split_at};
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -42,14 +42,16 @@ impl<'a> Uri<'a> {
     /// without number) name the first component that is malformed; [`ValueError::Token`] is for blanks,
     /// quotes, angle brackets and control characters, which no URI has.
     pub fn parse(text: &'a str) -> Result<Self, ValueError> {
-        let text = text.trim();
-        let (scheme, rest) = text.split_once(':').ok_or(ValueError::Scheme)?;
+        let text = text.trim_ascii();
+        let (scheme, rest) = split_at(text, b':').ok_or(ValueError::Scheme)?;
         let named = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
             && scheme.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"+-.".contains(&octet));
         if !named {
             return Err(ValueError::Scheme);
         }
-        if text.bytes().any(|octet| octet.is_ascii_control() || b" \"<>".contains(&octet)) {
+        // All octets are looked at, many at a time, rather than one after the other up to the first.
+        let forbidden = |octet: u8| (octet <= b' ') | matches!(octet, 0x7f | b'"' | b'<' | b'>');
+        if text.bytes().fold(false, |found, octet| found | forbidden(octet)) {
             return Err(ValueError::Token);
         }
         let scheme = match scheme {
@@ -62,15 +64,15 @@ impl<'a> Uri<'a> {
         match scheme {
             Scheme::Sip | Scheme::Sips => {
                 // `@` is reserved everywhere else, so the first one ends the user part, whatever is in it.
-                let rest = match rest.split_once('@') {
+                let rest = match split_at(rest, b'@') {
                     Some((userinfo, rest)) => {
                         uri.userinfo = Some(userinfo);
                         rest
                     }
                     None => rest,
                 };
-                let (rest, headers) = rest.split_once('?').unwrap_or((rest, ""));
-                let (host_port, params) = rest.split_once(';').unwrap_or((rest, ""));
+                let (rest, headers) = split_at(rest, b'?').unwrap_or((rest, ""));
+                let (host_port, params) = split_at(rest, b';').unwrap_or((rest, ""));
                 (uri.host, uri.port) = host_port_of(host_port)?;
                 (uri.params, uri.headers) = (params, headers);
             }
@@ -199,31 +201,33 @@ pub fn host_ip(host: &str) -> Option<IpAddr> {
             inside.replacen(":::", "::", 1).parse::<Ipv6Addr>().ok().map(IpAddr::V6)
         }
         Some(inside) => inside.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
-        None => host.parse::<Ipv4Addr>().map(IpAddr::V4).or_else(|_| host.parse::<Ipv6Addr>().map(IpAddr::V6)).ok(),
+        None if host.contains(':') => host.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
+        None => host.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
     }
 }
 
 /// `host [":" port]`, blanks around the colon tolerated (Via has them, §20.42).
 pub(super) fn host_port_of(text: &str) -> Result<(&str, Option<u16>), ValueError> {
-    let text = text.trim();
+    let text = text.trim_ascii();
     let host_end = match text.strip_prefix('[') {
         Some(rest) => rest.find(']').map(|at| at + 2).ok_or(ValueError::Host)?,
-        None => text.find(':').unwrap_or(text.len()),
+        None => memchr::memchr(b':', text.as_bytes()).unwrap_or(text.len()),
     };
     let (host, behind) = text.split_at(host_end);
-    let host = host.trim_end();
+    let host = host.trim_ascii_end();
     let valid = if host.starts_with('[') {
         host_ip(host).is_some()
     } else {
         // An underscore is no host name, yet operators use it.
-        !host.is_empty() && host.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-._".contains(&octet))
+        let allowed = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.' | b'_');
+        !host.is_empty() && host.bytes().all(allowed)
     };
     if !valid {
         return Err(ValueError::Host);
     }
-    let port = match behind.trim_start().strip_prefix(':') {
-        Some(port) => Some(port_of(port.trim()).ok_or(ValueError::Port)?),
-        None if behind.trim().is_empty() => None,
+    let port = match behind.trim_ascii_start().strip_prefix(':') {
+        Some(port) => Some(port_of(port.trim_ascii()).ok_or(ValueError::Port)?),
+        None if behind.trim_ascii().is_empty() => None,
         None => return Err(ValueError::Host),
     };
     Ok((host, port))

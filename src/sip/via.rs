@@ -2,7 +2,7 @@
 
 use super::message::{Message, split_list};
 use super::name::Name;
-use super::text::{Params, ValueError, find_unquoted, is_closed, split_unquoted};
+use super::text::{Params, ValueError, find_unquoted, is_closed, split_at, split_unquoted};
 use super::uri::{host_ip, host_port_of, port_of};
 use std::net::SocketAddr;
 
@@ -25,13 +25,14 @@ impl<'a> Via<'a> {
     /// quoted string without end.
     pub fn parse(value: &'a str) -> Result<Self, ValueError> {
         // Blanks are allowed around each slash and colon (§25.1, RFC 4475 §3.1.1.1).
-        let (protocol, rest) = value.split_once('/').ok_or(ValueError::Version)?;
-        let (version, rest) = rest.split_once('/').ok_or(ValueError::Version)?;
-        if !protocol.trim().eq_ignore_ascii_case("SIP") || version.trim() != "2.0" {
+        let (protocol, rest) = split_at(value, b'/').ok_or(ValueError::Version)?;
+        let (version, rest) = split_at(rest, b'/').ok_or(ValueError::Version)?;
+        if !protocol.trim_ascii().eq_ignore_ascii_case("SIP") || version.trim_ascii() != "2.0" {
             return Err(ValueError::Version);
         }
-        let rest = rest.trim();
-        let (transport, rest) = rest.split_once([' ', '\t']).ok_or(ValueError::Token)?;
+        let rest = rest.trim_ascii();
+        let blank = memchr::memchr2(b' ', b'\t', rest.as_bytes()).ok_or(ValueError::Token)?;
+        let (transport, rest) = (&rest[..blank], &rest[blank + 1..]);
         if !super::is_token(transport) {
             return Err(ValueError::Token);
         }

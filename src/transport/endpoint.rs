@@ -68,6 +68,8 @@ pub struct Gauges {
     pub connections: usize,
     /// Among them those that are not there yet.
     pub dialling: usize,
+    /// Among them those that peers opened.
+    pub accepted: usize,
     /// TLS handshakes of peers under way.
     pub handshakes: usize,
     /// Remote addresses of datagram sockets that are remembered.
@@ -127,7 +129,7 @@ pub(super) struct Link {
 }
 
 impl Endpoint {
-    /// Makes the endpoint of a worker; its tasks run on the `LocalSet` that calls it. `arrivals` is bounded:
+    /// Makes the endpoint of a worker; its tasks run on the `LocalSet` or local runtime that calls it. `arrivals` is bounded:
     /// when it is full, connections are not read.
     pub fn new(
         node: u16,
@@ -243,6 +245,7 @@ impl Endpoint {
         Gauges {
             connections: flows.len(),
             dialling: flows.values().filter(|flow| !flow.link.borrow().open).count(),
+            accepted: flows.values().filter(|flow| !flow.dialled()).count(),
             handshakes: self.0.handshakes.get(),
             datagram_flows: self.0.datagrams.borrow().len(),
         }

@@ -167,6 +167,8 @@ pub struct Desk {
     pub(super) calls: AtomicUsize,
     /// Connections it holds.
     pub(super) connections: AtomicUsize,
+    /// Among them those that peers opened.
+    pub(super) accepted: AtomicUsize,
     /// Transactions it holds.
     pub(super) transactions: AtomicUsize,
     /// When it last went through its loop, milliseconds since the Unix epoch.
@@ -192,6 +194,7 @@ impl Desk {
             inbox: tokio::sync::Mutex::new((inbox, ordered)),
             calls: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
+            accepted: AtomicUsize::new(0),
             transactions: AtomicUsize::new(0),
             alive_ms: AtomicU64::new(unix_ms()),
             restarts: AtomicU64::new(0),
@@ -306,7 +309,7 @@ impl Desk {
 /// All desks of the process.
 #[derive(Debug)]
 pub struct Exchange {
-    desks: Vec<Desk>,
+    desks: Vec<Arc<Desk>>,
     /// The sockets for datagrams, kept here so that a restarted worker gets them again.
     pub(super) datagrams: Vec<(UdpSocket, ListenerId)>,
     /// Notified when a worker's last call ended, and at the end of a worker.
@@ -341,13 +344,13 @@ pub type Homes = SmallVec<[u16; 4]>;
 impl Exchange {
     /// Desks for `workers` workers, at least 1 and at most [`MAX_WORKERS`].
     pub fn new(workers: u16, datagrams: Vec<(UdpSocket, ListenerId)>) -> Arc<Self> {
-        let desks = (0..workers.clamp(1, MAX_WORKERS)).map(|_| Desk::new()).collect();
+        let desks = (0..workers.clamp(1, MAX_WORKERS)).map(|_| Arc::new(Desk::new())).collect();
         let (moved, moves) = (Mutex::default(), AtomicUsize::new(0));
         Arc::new(Self { desks, datagrams, quiet: Notify::new(), moved, moves })
     }
 
     /// The desk of a worker; `None` for a worker that does not exist.
-    pub fn desk(&self, worker: u16) -> Option<&Desk> {
+    pub fn desk(&self, worker: u16) -> Option<&Arc<Desk>> {
         self.desks.get(usize::from(worker))
     }
 
@@ -395,7 +398,7 @@ impl Exchange {
     }
 
     /// All desks in the order of their workers.
-    pub fn desks(&self) -> impl Iterator<Item = (u16, &Desk)> {
+    pub fn desks(&self) -> impl Iterator<Item = (u16, &Arc<Desk>)> {
         (0..).zip(&self.desks)
     }
 
@@ -426,7 +429,7 @@ impl Exchange {
     /// Where a new call that arrived at `here` should live. It stays unless `here` is above its share:
     /// a hand-over costs a wake-up, so small differences are not worth one.
     pub fn place(&self, here: u16) -> u16 {
-        let Some(own) = self.desk(here).map(Desk::load) else { return here };
+        let Some(own) = self.desk(here).map(|desk| desk.load()) else { return here };
         let least = self.desks().map(|(worker, desk)| (desk.load(), worker)).min();
         match least {
             Some((load, worker)) if own > load + load / 8 + SLACK => worker,
@@ -436,16 +439,21 @@ impl Exchange {
 
     /// Gives a new connection to the worker with the fewest; `false` when that one has no room.
     pub fn deal(&self, accepted: Accepted) -> bool {
-        let fewest = self.desks.iter().min_by_key(|desk| {
+        self.least_called().is_some_and(|desk| desk.order(Order::Accept(accepted)))
+    }
+
+    /// The worker with the fewest connections of peers: those bring the calls. What it dialled itself counts only
+    /// between equals; the worker that speaks for all dials more than the others and is not busier for it.
+    fn least_called(&self) -> Option<&Arc<Desk>> {
+        self.desks.iter().min_by_key(|desk| {
             let ordered = desk.orders.max_capacity() - desk.orders.capacity();
-            desk.connections.load(Ordering::Relaxed) + ordered
-        });
-        fewest.is_some_and(|desk| desk.order(Order::Accept(accepted)))
+            (desk.accepted.load(Ordering::Relaxed) + ordered, desk.connections.load(Ordering::Relaxed))
+        })
     }
 
     /// What every worker measures of itself.
     pub fn gauges(&self) -> Vec<WorkerGauges> {
-        let gauges = |(worker, desk): (u16, &Desk)| WorkerGauges {
+        let gauges = |(worker, desk): (u16, &Arc<Desk>)| WorkerGauges {
             worker,
             calls: desk.calls.load(Ordering::Relaxed),
             connections: desk.connections.load(Ordering::Relaxed),
@@ -497,6 +505,25 @@ mod tests {
         calls(0, 112);
         assert_eq!(exchange.place(0), 0);
         assert_eq!(exchange.place(9), 9, "an unknown worker keeps what it has");
+    }
+
+    #[test]
+    fn a_new_connection_goes_to_the_worker_that_peers_called_least() {
+        let exchange = Exchange::new(2, Vec::new());
+        let holds = |worker, accepted, connections| {
+            let desk = exchange.desk(worker).unwrap();
+            desk.accepted.store(accepted, Ordering::Relaxed);
+            desk.connections.store(connections, Ordering::Relaxed);
+        };
+        let goes_to = |worker| Arc::ptr_eq(exchange.least_called().unwrap(), exchange.desk(worker).unwrap());
+        // The first speaks for all, and has dialled every host for it.
+        holds(0, 0, 5);
+        holds(1, 1, 1);
+        assert!(goes_to(0));
+        holds(0, 1, 6);
+        assert!(goes_to(1), "between equals what was dialled counts");
+        exchange.desk(1).unwrap().order(Order::Recycle);
+        assert!(goes_to(0), "what waits for it counts");
     }
 
     #[test]

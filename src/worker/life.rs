@@ -31,9 +31,9 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 const TOKEN_BITS: u32 = 48;
 
 /// One life of a worker: its core, its connections, and what is between them.
-pub(super) struct Worker<'s> {
-    start: &'s WorkerStart,
-    desk: &'s Desk,
+pub(super) struct Worker {
+    start: Arc<WorkerStart>,
+    desk: Arc<Desk>,
     edge: Edge,
     endpoint: Endpoint,
     dealt: Dealt,
@@ -45,9 +45,9 @@ pub(super) struct Worker<'s> {
     caused: VecDeque<Input>,
 }
 
-impl<'s> Worker<'s> {
+impl Worker {
     /// A core and an endpoint, both empty.
-    pub(super) fn new(start: &'s WorkerStart, desk: &'s Desk, arrived: mpsc::Sender<Arrival>) -> Self {
+    pub(super) fn new(start: Arc<WorkerStart>, desk: Arc<Desk>, arrived: mpsc::Sender<Arrival>) -> Self {
         let snapshot = start.snapshots.borrow().clone();
         let restarts = u32::try_from(desk.restarts()).unwrap_or(u32::MAX);
         let slots = (0..=u8::MAX).zip(snapshot.slots.iter()).filter(|(_, owner)| **owner == start.worker);
@@ -65,14 +65,14 @@ impl<'s> Worker<'s> {
         // A flow's name is never used again: each life counts from where no earlier one can have come to.
         endpoint.count_flows_from(u64::from(restarts) << 40);
         Self {
-            start,
-            desk,
             edge: Edge::new(begin, snapshot, now()),
             endpoint,
             dealt: Dealt::default(),
             tags: foldhash::fast::RandomState::default(),
             recount: true,
             caused: VecDeque::new(),
+            start,
+            desk,
         }
     }
 
@@ -454,6 +454,7 @@ impl<'s> Worker<'s> {
         if std::mem::take(&mut self.recount) {
             let open = self.endpoint.gauges();
             self.desk.connections.store(open.connections + open.handshakes, Ordering::Relaxed);
+            self.desk.accepted.store(open.accepted + open.handshakes, Ordering::Relaxed);
         }
         self.desk.alive_ms.store(unix_ms(), Ordering::Relaxed);
         if before > 0 && gauges.calls == 0 {

@@ -21,11 +21,12 @@ use crate::snapshot::Snapshot;
 use crate::transport::{Counters, Resolver, SharedState};
 use life::Worker;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
+use tokio::runtime::LocalOptions;
 use tokio::sync::{mpsc, watch};
 
 /// Arrivals that wait for the core before connections stop reading.
@@ -89,11 +90,13 @@ pub fn slots(workers: u16) -> Arc<[u16; 256]> {
 ///
 /// The thread cannot be started.
 pub fn spawn(start: WorkerStart) -> io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name(format!("tandem-worker-{}", start.worker)).spawn(move || supervise(&start))
+    std::thread::Builder::new()
+        .name(format!("tandem-worker-{}", start.worker))
+        .spawn(move || supervise(&Arc::new(start)))
 }
 
 /// Runs the worker again after each panic.
-fn supervise(start: &WorkerStart) {
+fn supervise(start: &Arc<WorkerStart>) {
     let Some(desk) = start.exchange.desk(start.worker) else { return };
     loop {
         match catch_unwind(AssertUnwindSafe(|| run(start, desk))) {
@@ -129,18 +132,25 @@ pub fn restart_alarm(worker: u16, restarts: Option<u64>) -> Alarm {
 }
 
 /// One life of a worker.
-fn run(start: &WorkerStart, desk: &Desk) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, async {
+fn run(start: &Arc<WorkerStart>, desk: &Arc<Desk>) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    let (start, desk) = (start.clone(), desk.clone());
+    let life = async move {
         let mut inbox = desk.inbox.lock().await;
         let (mail, orders) = &mut *inbox;
         let (arrived, arrivals) = mpsc::channel(ARRIVALS);
-        let mut worker = Worker::new(start, desk, arrived);
+        let mut worker = Worker::new(start.clone(), desk.clone(), arrived);
         worker.attach(&start.exchange)?;
         worker.restore();
         worker.live(mail, orders, arrivals).await;
         Ok(())
+    };
+    // A task like those of the connections: woken by one of them it has its turn behind them, while the future
+    // that `block_on` is given costs a look at the sockets each time that it is woken.
+    let ended = runtime.block_on(runtime.spawn_local(life));
+    ended.unwrap_or_else(|failed| match failed.try_into_panic() {
+        Ok(panic) => resume_unwind(panic),
+        Err(_) => Ok(()),
     })
 }
 

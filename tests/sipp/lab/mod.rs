@@ -194,7 +194,8 @@ impl Lab {
         let configuration = places.write("tandem.toml", &keys);
         let mut program = Command::new(env!("CARGO_BIN_EXE_tandem"));
         program.args(["run", "-c"]).arg(&configuration).current_dir(&places.directory);
-        let mut tandem = Process::start("tandem", &mut program, &places.directory);
+        // Beside the records: what is written where the configuration lies wakes those who watch it for changes.
+        let mut tandem = Process::start("tandem", &mut program, &places.directory.join("var"));
         tandem.listens(Table::Tcp, at(places.address("sbc"), 5061));
         tandem.listens(Table::Tcp, at(places.address("sbc"), 5060));
         tandem.listens(Table::Udp, at(places.address("sbc"), 5060));
@@ -288,7 +289,7 @@ impl Lab {
         if let Some(mut tandem) = self.tandem.take() {
             tandem.signal("TERM");
             let status = tandem.ended(Duration::from_secs(30));
-            let log = fs::read_to_string(self.places.directory.join("tandem.log")).unwrap_or_default();
+            let log = fs::read_to_string(self.places.directory.join("var/tandem.log")).unwrap_or_default();
             assert!(status.success(), "tandem ended with {status}\n{}", tandem.output());
             assert!(!log.contains("panicked"), "{log}");
             let records = fs::read_to_string(self.places.directory.join("var/calls.jsonl")).unwrap_or_default();
