@@ -4,7 +4,7 @@
 # callgrind_annotate.
 set -eu
 cd "$(dirname "$0")/.."
-bench=$(cargo bench --locked --bench call --no-run 2>&1 | sed -n 's/.*(\(.*\))$/\1/p')
+bench=$("${CARGO:-cargo}" bench --locked --bench call --no-run 2>&1 | sed -n 's/.*(\(.*\))$/\1/p')
 instructions() {
     valgrind --tool=callgrind --callgrind-out-file=target/instructions.out "$bench" --count "$1" 2>&1 |
         awk '/Collected/ { print $4 }'
