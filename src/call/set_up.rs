@@ -5,7 +5,7 @@
 //! own, with identifiers of its own; an answer that comes too late is acknowledged and ended.
 
 use super::context::{Context, Timer};
-use super::description::{answer_for, offer_for};
+use super::description::{answer_for, described, offer_for};
 use super::dialog::Dialog;
 use super::forks::Forks;
 use super::leg::{Cancel, Incoming, Leg, LegState, Outgoing, Purpose, send_cancel};
@@ -302,7 +302,7 @@ impl Call {
         leg.state = LegState::Confirmed;
         leg.timer = SessionTimer::agreed(response);
         let fork = leg.dialog.remote_tag.clone();
-        let body = sdp_part(response.header(Name::ContentType).unwrap_or(""), &response.body());
+        let body = described(response);
         let early = attempt.early.as_ref().filter(|(tag, _)| *tag == fork).map(|(_, sdp)| sdp.clone());
         let sdp = body.or(early);
         let delayed = !outgoing.offered && self.phase == Phase::Proceeding && sdp.is_some();
@@ -348,17 +348,17 @@ impl Call {
             cx.cancel_timer(self.key, timer);
         }
         let offered = incoming.offer.is_none();
+        let (kind, said) = (self.caller.trunk.kind, self.caller.media.sent.clone());
         let sdp = match self.early_answer.take() {
             // The offer is answered already: the same answer again, which is the only one the caller
             // heeds (RFC 3261 §13.2.1), and what has changed by a re-INVITE (TDR-73, 81).
             Some(early) => {
-                if !self.caller.media.says(&answer_for(incoming.offer.as_ref(), &sdp)) {
+                if !self.caller.media.says(&answer_for(kind, incoming.offer.as_ref(), &sdp, said.as_ref())) {
                     self.caller.realign = Some(sdp);
                 }
                 early
             }
-            None if offered => self.caller.media.send(&sdp),
-            None => self.caller.media.send(&answer_for(incoming.offer.as_ref(), &sdp)),
+            None => self.caller.media.send(&answer_for(kind, incoming.offer.as_ref(), &sdp, None)),
         };
         self.phase = Phase::Answered;
         self.attempt = None;
