@@ -436,8 +436,20 @@ impl Call {
         }
     }
 
-    /// The caller's CANCEL of `invite`, or a BYE in its stead; `reason` is its Reason (TDR-82).
-    pub fn handle_cancel(&mut self, cx: &mut Context, invite: ServerId, reason: Option<String>) {
+    /// The CANCEL of `invite`. Its Reason crosses as that of a BYE does (TDR-82, GEN-80).
+    pub fn handle_cancel(&mut self, cx: &mut Context, invite: ServerId, cancel: &Message) {
+        let sent_by = |side: &Side| {
+            let incoming = self.leg_at(*side).and_then(|leg| leg.incoming.as_ref());
+            incoming.is_some_and(|incoming| incoming.id == invite)
+        };
+        let side = [Side::Caller, Side::Callee].into_iter().find(sent_by);
+        let legs = side.and_then(|side| self.leg_at(side).zip(self.leg_at(side.other())));
+        let reason = legs.and_then(|(from, to)| normalize::reason(from.trunk.kind, to.trunk.kind, cancel));
+        self.withdraw(cx, invite, reason);
+    }
+
+    /// `invite` is taken back by CANCEL, or the initial one by a BYE in its stead, for `reason`.
+    pub(super) fn withdraw(&mut self, cx: &mut Context, invite: ServerId, reason: Option<String>) {
         if self.caller.incoming.as_ref().is_some_and(|incoming| incoming.id == invite)
             && self.phase == Phase::Proceeding
         {
