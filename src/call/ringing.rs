@@ -82,7 +82,10 @@ impl Call {
         if let Some(reliable) = &mut self.reliable
             && reliable.pending.is_some()
         {
-            reliable.next = Some((status, sdp));
+            // One without a description does not push out one that has the answer.
+            if sdp.is_some() || reliable.next.as_ref().is_none_or(|(_, sdp)| sdp.is_none()) {
+                reliable.next = Some((status, sdp));
+            }
             return;
         }
         let offer = self.caller.incoming.as_ref().and_then(|incoming| incoming.offer.clone());
