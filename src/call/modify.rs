@@ -9,12 +9,12 @@
 use super::context::{Context, Timer};
 use super::description::{answer_for, described, offer_for};
 use super::leg::{Cancel, Incoming, LegState, Purpose};
-use super::session_timer::{SessionTimer, TooSmall};
+use super::session_timer::{SessionTimer, TooSmall, min_se};
 use super::set_up::phrase;
 use super::{Call, Phase, Side, Then};
 use crate::event::EndedBy;
 use crate::sip::sdp::Sdp;
-use crate::sip::{Message, Method, Name, decimal, sdp_part};
+use crate::sip::{Message, Method, Name, sdp_part};
 use crate::transaction::ServerId;
 use bytes::Bytes;
 use std::time::Duration;
@@ -189,9 +189,10 @@ impl Call {
             return;
         }
         if status >= 300 {
-            let min_se = response.header(Name::MinSe).and_then(|value| decimal(value).ok());
+            let min_se = min_se(response).filter(|_| status == 422);
+            leg.min_se = leg.min_se.max(min_se.unwrap_or(0));
             let open = !ending && outgoing.purpose == Purpose::Relayed && outgoing.cancel == Cancel::No;
-            let floor = min_se.filter(|_| open && status == 422);
+            let floor = min_se.filter(|_| open);
             if let Some(floor) = floor.filter(|&floor| leg.timer.interval.is_some_and(|interval| interval < floor)) {
                 // The other side's offer is not to blame: once more with the interval asked for (RFC 4028 §7.4).
                 let before = outgoing.before.clone();
@@ -316,8 +317,9 @@ impl Call {
                 leg.realign = leg.realign.take().or(offered);
                 cx.set_timer(key, Timer::Offer(side), Duration::from_millis(pause));
             }
-            Purpose::Refresh if status == 422 => {
-                leg.timer.interval = Some(min_se.unwrap_or(1800).max(90));
+            Purpose::Refresh | Purpose::Realign if status == 422 && leg.realigned < MAX_REALIGNMENTS => {
+                leg.realigned += 1;
+                leg.timer.interval = Some(min_se.unwrap_or(1800).max(leg.min_se));
                 cx.set_timer(key, Timer::Offer(side), BUSY_PAUSE);
                 leg.realign = leg.realign.take().or(offered);
             }

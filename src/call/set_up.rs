@@ -9,14 +9,14 @@ use super::description::{answer_for, described, offer_for};
 use super::dialog::Dialog;
 use super::forks::Forks;
 use super::leg::{Cancel, Incoming, Leg, LegState, Outgoing, Purpose, send_cancel};
-use super::session_timer::SessionTimer;
+use super::session_timer::{SessionTimer, min_se};
 use super::{Call, CallKey, Orphan, Parties, Phase, Reliable, Side, Then};
 use crate::event::{CallRecord, EndedBy, EventKind};
 use crate::normalize::{self, Caller};
 use crate::number::Number;
 use crate::pii::Pii;
 use crate::routing::{self, Decision, Failure, Next, Target};
-use crate::sip::{Field, Message, Method, Name, decimal, has_option, sdp_part};
+use crate::sip::{Field, Message, Method, Name, has_option, sdp_part};
 use crate::transaction::ServerId;
 use crate::trunk::Trunk;
 use bytes::Bytes;
@@ -233,10 +233,10 @@ impl Call {
         draft.put(Name::Contact, &leg.contact);
         draft.put(Name::Allow, normalize::allow(&trunk)).put(Name::Supported, normalize::supported(&trunk));
         // After a 422 its Min-SE binds the next INVITE, too (RFC 4028 §7.3).
-        let min_se = attempt.min_se.unwrap_or(0).max(trunk.min_se);
+        leg.min_se = attempt.min_se.unwrap_or(0).max(trunk.min_se);
         if let Some(seconds) = trunk.session_expires.or(attempt.min_se) {
-            draft.put_number(Name::SessionExpires, seconds.max(min_se));
-            draft.put_number(Name::MinSe, min_se);
+            draft.put_number(Name::SessionExpires, seconds.max(leg.min_se));
+            draft.put_number(Name::MinSe, leg.min_se);
         }
         for (field, value) in form.identity.iter().chain(&attempt.crossing) {
             draft.put(field.clone(), value);
@@ -270,7 +270,7 @@ impl Call {
                     && let Some(target) = attempt.target
                 {
                     // Once more with the interval it asks for (RFC 4028 §7.3, TDR-97).
-                    let wanted = response.header(Name::MinSe).and_then(|value| decimal(value).ok()).unwrap_or(1800);
+                    let wanted = min_se(response).unwrap_or(1800);
                     attempt.min_se = Some(wanted);
                     self.targets.push(target);
                     return self.try_next(cx);
