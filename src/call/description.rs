@@ -5,6 +5,7 @@
 //! Hold forms that a platform does not understand are converted here (TDR-93).
 
 use crate::sip::sdp::{Direction, Sdp};
+use crate::sip::{Message, Name, sdp_part};
 use crate::trunk::Kind;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -126,8 +127,16 @@ impl Descriptions {
     }
 }
 
+/// The description in a response or an ACK; `None` where its body holds none that can be read, which is then no
+/// answer at all: nobody is sent what cannot be understood.
+pub fn described(message: &Message) -> Option<Bytes> {
+    let sdp = sdp_part(message.header(Name::ContentType).unwrap_or(""), &message.body())?;
+    Sdp::parse(sdp.clone()).is_ok().then_some(sdp)
+}
+
 /// An offer as the platform `to` understands it: Teams knows hold as `a=inactive` with a real address
-/// and nothing else (TDR-93).
+/// and nothing else (TDR-93). `real` is a description with that address, best what `to` was sent before: for the hub
+/// media may not move (TDR-88).
 pub fn offer_for(to: Kind, offer: &Bytes, real: Option<&Bytes>) -> Bytes {
     if to != Kind::Teams {
         return offer.clone();
@@ -142,7 +151,7 @@ pub fn offer_for(to: Kind, offer: &Bytes, real: Option<&Bytes>) -> Bytes {
     if !sdp.is_hold_0000() {
         return inactive;
     }
-    // The address that the peer had before the hold; without one its origin's (never 0.0.0.0).
+    // The address of before the hold; without one its origin's (never 0.0.0.0).
     let before = real.and_then(|real| Sdp::parse(real.clone()).ok());
     let address =
         before.as_ref().and_then(|before| before.media().find_map(|media| media.connection.map(str::to_owned)));
@@ -150,34 +159,29 @@ pub fn offer_for(to: Kind, offer: &Bytes, real: Option<&Bytes>) -> Bytes {
     Sdp::parse(inactive.clone()).map_or(inactive, |inactive| inactive.with_connection(&address))
 }
 
-/// An answer that fits the offer its receiver made (RFC 3264 §6.1): an offer to only send is answered
-/// by receiving or by nothing, and so on.
-pub fn answer_for(offer: Option<&Bytes>, answer: &Bytes) -> Bytes {
-    let Some(Ok(offer)) = offer.map(|offer| Sdp::parse(offer.clone())) else {
-        return answer.clone();
-    };
-    let offered = offer.direction();
-    if offered == Direction::SendRecv {
+/// An answer that fits the offer its receiver made (RFC 3264 §6.1), as the platform `to` understands it: an offer to
+/// only send is answered by receiving or by nothing, and so on. An answer that holds is `inactive` for Teams, unless
+/// that has spoken of one direction itself (TDR-93). `real` as for [`offer_for`].
+pub fn answer_for(to: Kind, offer: Option<&Bytes>, answer: &Bytes, real: Option<&Bytes>) -> Bytes {
+    let offered = offer.and_then(|offer| Sdp::parse(offer.clone()).ok()).map(|offer| offer.direction());
+    if to != Kind::Teams && offered.is_none_or(|offered| offered == Direction::SendRecv) {
         return answer.clone(); // whatever it says fits
     }
     let Ok(sdp) = Sdp::parse(answer.clone()) else {
         return answer.clone();
     };
     let answered = sdp.direction();
-    let fits = match offered {
-        Direction::SendRecv => true,
-        Direction::SendOnly => matches!(answered, Direction::RecvOnly | Direction::Inactive),
-        Direction::RecvOnly => matches!(answered, Direction::SendOnly | Direction::Inactive),
-        Direction::Inactive => answered == Direction::Inactive,
+    let fitting = match (offered, answered) {
+        (None | Some(Direction::SendRecv), _)
+        | (Some(_), Direction::Inactive)
+        | (Some(Direction::SendOnly), Direction::RecvOnly)
+        | (Some(Direction::RecvOnly), Direction::SendOnly) => answer.clone(),
+        (Some(Direction::SendOnly), Direction::SendRecv) => sdp.with_direction(Direction::RecvOnly),
+        (Some(Direction::RecvOnly), Direction::SendRecv) => sdp.with_direction(Direction::SendOnly),
+        (Some(_), _) => sdp.with_direction(Direction::Inactive),
     };
-    if fits {
-        return answer.clone();
-    }
-    sdp.with_direction(match (offered, answered) {
-        (Direction::SendOnly, Direction::SendRecv) => Direction::RecvOnly,
-        (Direction::RecvOnly, Direction::SendRecv) => Direction::SendOnly,
-        _ => Direction::Inactive,
-    })
+    let one_way = matches!(offered, Some(Direction::SendOnly | Direction::RecvOnly));
+    if one_way && !sdp.is_hold_0000() { fitting } else { offer_for(to, &fitting, real) }
 }
 
 /// Descriptions in saved calls: as text, since SDP is UTF-8 (RFC 4566 §5).

@@ -28,7 +28,7 @@ impl Call {
         if early {
             // §15.1.1 lets a caller end an early dialog so: it is a CANCEL in all but name.
             if let Some(invite) = self.caller.incoming.as_ref().map(|incoming| incoming.id) {
-                self.handle_cancel(cx, invite, reason);
+                self.withdraw(cx, invite, reason);
             }
             return;
         }

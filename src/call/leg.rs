@@ -8,7 +8,7 @@
 use super::context::{Context, Timer};
 use super::description::Descriptions;
 use super::dialog::Dialog;
-use super::session_timer::SessionTimer;
+use super::session_timer::{SessionTimer, min_se};
 use super::{CallKey, Side};
 use crate::event::{DropReason, EventKind};
 use crate::flow::Hop;
@@ -141,6 +141,8 @@ pub struct Leg {
     pub timer: SessionTimer,
     /// When the session ends unless it is refreshed, milliseconds since the Unix epoch; `None` without timer.
     pub expires_ms: Option<u64>,
+    /// Min-SE of our requests, in seconds: the trunk's, or the largest that the peer asked for (RFC 4028 §7.4).
+    pub min_se: u32,
     /// The peer's INVITE or UPDATE that waits for us.
     pub incoming: Option<Incoming>,
     /// Our INVITE or UPDATE that waits for the peer.
@@ -170,6 +172,7 @@ impl Leg {
     pub fn new(side: Side, trunk: Arc<Trunk>, dialog: Dialog, contact: String, session_id: u64) -> Self {
         Self {
             side,
+            min_se: trunk.min_se,
             trunk,
             dialog,
             state: LegState::Early,
@@ -270,7 +273,7 @@ impl Leg {
         let (mut draft, branch) = self.draft(cx, method, cseq);
         if let Some(value) = self.timer.value(false) {
             draft.put(Name::SessionExpires, &value);
-            draft.put_number(Name::MinSe, self.trunk.min_se);
+            draft.put_number(Name::MinSe, self.min_se);
         }
         let before = self.media.sent.clone();
         let offered = offer.is_some();
@@ -345,6 +348,7 @@ impl Leg {
     ) {
         let mut draft = self.response(cx, &incoming.request, incoming.via.as_deref(), 200, "OK");
         self.timer = incoming.timer.unwrap_or(self.timer);
+        self.min_se = self.min_se.max(min_se(&incoming.request).unwrap_or(0));
         if let Some(value) = self.timer.value(true) {
             draft.put(Name::SessionExpires, &value);
             // RFC 4028 §9 wants this of a peer that refreshes; the hub is never sent a Require (TDR-57).

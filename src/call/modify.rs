@@ -7,14 +7,14 @@
 //! (`realign`).
 
 use super::context::{Context, Timer};
-use super::description::{answer_for, offer_for};
+use super::description::{answer_for, described, offer_for};
 use super::leg::{Cancel, Incoming, LegState, Purpose};
-use super::session_timer::{SessionTimer, TooSmall};
+use super::session_timer::{SessionTimer, TooSmall, min_se};
 use super::set_up::phrase;
 use super::{Call, Phase, Side, Then};
 use crate::event::EndedBy;
 use crate::sip::sdp::Sdp;
-use crate::sip::{Message, Method, Name, decimal, sdp_part};
+use crate::sip::{Message, Method, Name, sdp_part};
 use crate::transaction::ServerId;
 use bytes::Bytes;
 use std::time::Duration;
@@ -150,7 +150,7 @@ impl Call {
         let Ok(offer) = result else {
             return self.refuse_offer(cx, side, 488, "Media relay failed");
         };
-        let real = self.leg(side).and_then(|leg| leg.media.received.clone());
+        let real = self.real(side.other());
         let update = self
             .leg(side)
             .and_then(|leg| leg.incoming.as_ref())
@@ -189,9 +189,10 @@ impl Call {
             return;
         }
         if status >= 300 {
-            let min_se = response.header(Name::MinSe).and_then(|value| decimal(value).ok());
+            let min_se = min_se(response).filter(|_| status == 422);
+            leg.min_se = leg.min_se.max(min_se.unwrap_or(0));
             let open = !ending && outgoing.purpose == Purpose::Relayed && outgoing.cancel == Cancel::No;
-            let floor = min_se.filter(|_| open && status == 422);
+            let floor = min_se.filter(|_| open);
             if let Some(floor) = floor.filter(|&floor| leg.timer.interval.is_some_and(|interval| interval < floor)) {
                 // The other side's offer is not to blame: once more with the interval asked for (RFC 4028 §7.4).
                 let before = outgoing.before.clone();
@@ -219,7 +220,7 @@ impl Call {
             leg.timer = SessionTimer::agreed(response);
         }
         leg.watch(cx, key);
-        let answer = sdp_part(response.header(Name::ContentType).unwrap_or(""), &response.body());
+        let answer = described(response);
         let known = leg.media.received.clone();
         let changed = answer.as_ref().is_some_and(|answer| leg.media.receive(answer));
         if moved {
@@ -326,8 +327,9 @@ impl Call {
                 leg.realign = leg.realign.take().or(offered);
                 cx.set_timer(key, Timer::Offer(side), Duration::from_millis(pause));
             }
-            Purpose::Refresh if status == 422 => {
-                leg.timer.interval = Some(min_se.unwrap_or(1800).max(90));
+            Purpose::Refresh | Purpose::Realign if status == 422 && leg.realigned < MAX_REALIGNMENTS => {
+                leg.realigned += 1;
+                leg.timer.interval = Some(min_se.unwrap_or(1800).max(leg.min_se));
                 cx.set_timer(key, Timer::Offer(side), BUSY_PAUSE);
                 leg.realign = leg.realign.take().or(offered);
             }
@@ -356,17 +358,13 @@ impl Call {
         let key = self.key;
         let Some(leg) = self.leg(side) else { return };
         let Some(incoming) = leg.incoming.take() else { return };
-        match incoming.offer.clone() {
-            Some(offer) => {
-                let sdp = leg.media.send(&answer_for(Some(&offer), &sdp));
-                leg.media.receive(&offer);
-                leg.accept(cx, key, incoming, Some(sdp), false, &[]);
-            }
-            None => {
-                let sdp = leg.media.send(&sdp);
-                leg.accept(cx, key, incoming, Some(sdp), true, &[]);
-            }
+        // Without an offer to answer this is one.
+        let (offer, said) = (incoming.offer.clone(), leg.media.sent.clone());
+        let sdp = leg.media.send(&answer_for(leg.trunk.kind, offer.as_ref(), &sdp, said.as_ref()));
+        if let Some(offer) = &offer {
+            leg.media.receive(offer);
         }
+        leg.accept(cx, key, incoming, Some(sdp), offer.is_none(), &[]);
         // What it was to be told is older than what it has now heard.
         leg.realign = None;
         self.save(cx);
@@ -385,8 +383,7 @@ impl Call {
         {
             return self.send_bye(cx, side, reason);
         }
-        let answer = sdp_part(ack.header(Name::ContentType).unwrap_or(""), &ack.body());
-        match (waiting.offered, answer) {
+        match (waiting.offered, described(ack)) {
             (true, Some(answer)) => self.ask(cx, side, false, answer, Then::Acknowledged(side)),
             (true, None) if self.owes_answer(side.other()) => {
                 self.finish(cx, EndedBy::Tandem, "the ACK carried no answer to the offer", None);
@@ -409,7 +406,8 @@ impl Call {
         let changed = leg.media.receive(&answer);
         let Some(other) = self.leg(side.other()) else { return };
         if let Some(cseq) = other.owes_answer {
-            let fitting = answer_for(other.media.received.clone().as_ref(), &answer);
+            let (offer, said) = (other.media.received.clone(), other.media.sent.clone());
+            let fitting = answer_for(other.trunk.kind, offer.as_ref(), &answer, said.as_ref());
             let sdp = other.media.send(&fitting);
             other.realign = None;
             other.acknowledge(cx, cseq, Some(sdp));
@@ -460,9 +458,16 @@ impl Call {
         }
     }
 
+    /// The description whose address stands for one of 0.0.0.0 toward `side`: what it was sent last, else what the other
+    /// side said last.
+    fn real(&mut self, side: Side) -> Option<Bytes> {
+        let said = self.leg(side).and_then(|leg| leg.media.sent.clone());
+        said.or_else(|| self.leg(side.other()).and_then(|leg| leg.media.received.clone()))
+    }
+
     /// Tells `side` what the other side now says, as soon as the leg is free; nothing when it knows.
     fn realign(&mut self, cx: &mut Context, side: Side, sdp: Option<Bytes>) {
-        let real = self.leg(side.other()).and_then(|leg| leg.media.received.clone());
+        let real = self.real(side);
         let (Some(sdp), Some(leg)) = (sdp, self.leg(side)) else { return };
         if leg.media.says(&offer_for(leg.trunk.kind, &sdp, real.as_ref())) {
             leg.realign = None;
@@ -482,7 +487,7 @@ impl Call {
             return;
         }
         let asking = self.asked.is_some();
-        let real = self.leg(side.other()).and_then(|leg| leg.media.received.clone());
+        let real = self.real(side);
         let Some(leg) = self.leg(side) else { return };
         let Some(sdp) = leg.realign.clone() else { return };
         if leg.is_busy() || asking {

@@ -5,11 +5,11 @@
 //! who requires it gets RSeq and owes us PRACKs, and a fork that demands a PRACK all the same gets it.
 
 use super::context::{Context, Timer};
-use super::description::answer_for;
+use super::description::{answer_for, described};
 use super::leg::{Cancel, Incoming, Leg, send_cancel};
 use super::set_up::{Attempt, crossing, phrase};
 use super::{Call, CallKey, Phase, Side, Then};
-use crate::sip::{Message, Method, Name, RAck, decimal, has_option, sdp_part};
+use crate::sip::{Message, Method, Name, RAck, decimal, has_option};
 use crate::trunk::EarlyMedia;
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -45,7 +45,7 @@ impl Call {
         let offered = outgoing.offered;
         attempt.fork(&fork);
         acknowledge_reliable(cx, leg, attempt, response, &fork);
-        let sdp = sdp_part(response.header(Name::ContentType).unwrap_or(""), &response.body());
+        let sdp = described(response);
         if let Some(sdp) = &sdp {
             attempt.early.get_or_insert_with(|| (fork.clone(), sdp.clone()));
         }
@@ -82,11 +82,15 @@ impl Call {
         if let Some(reliable) = &mut self.reliable
             && reliable.pending.is_some()
         {
-            reliable.next = Some((status, sdp));
+            // One without a description does not push out one that has the answer.
+            if sdp.is_some() || reliable.next.as_ref().is_none_or(|(_, sdp)| sdp.is_none()) {
+                reliable.next = Some((status, sdp));
+            }
             return;
         }
         let offer = self.caller.incoming.as_ref().and_then(|incoming| incoming.offer.clone());
-        let sdp = sdp.map(|sdp| self.caller.media.send(&answer_for(offer.as_ref(), &sdp)));
+        let kind = self.caller.trunk.kind;
+        let sdp = sdp.map(|sdp| self.caller.media.send(&answer_for(kind, offer.as_ref(), &sdp, None)));
         if sdp.is_some() {
             self.early_answer = sdp.clone();
         }

@@ -36,7 +36,7 @@ impl SessionTimer {
             Some(asked) if asked.seconds < floor && knows => Err(TooSmall(floor)),
             Some(asked) => {
                 let wanted = trunk.session_expires.unwrap_or(asked.seconds);
-                let theirs_at_least = request.header(Name::MinSe).and_then(|v| decimal(v).ok()).unwrap_or(floor);
+                let theirs_at_least = min_se(request).unwrap_or(floor);
                 let interval = asked.seconds.min(wanted.max(theirs_at_least)).max(floor);
                 let ours = match asked.refresher {
                     Some(refresher) => refresher == Refresher::Uas,
@@ -45,7 +45,7 @@ impl SessionTimer {
                 Ok(Self { interval: Some(interval), ours })
             }
             None => {
-                let theirs_at_least = request.header(Name::MinSe).and_then(|v| decimal(v).ok()).unwrap_or(floor);
+                let theirs_at_least = min_se(request).unwrap_or(floor);
                 Ok(Self { interval: trunk.session_expires.map(|own| own.max(theirs_at_least)), ours: !knows })
             }
         }
@@ -78,4 +78,9 @@ impl SessionTimer {
     pub fn lasts(self) -> Option<u32> {
         self.interval.map(|seconds| seconds - (seconds / 3).min(32))
     }
+}
+
+/// Min-SE of a message, in seconds; `None` where there is none that can be read.
+pub fn min_se(message: &Message) -> Option<u32> {
+    message.header(Name::MinSe).and_then(|value| decimal(value).ok())
 }

@@ -5,18 +5,18 @@
 //! own, with identifiers of its own; an answer that comes too late is acknowledged and ended.
 
 use super::context::{Context, Timer};
-use super::description::{answer_for, offer_for};
+use super::description::{answer_for, described, offer_for};
 use super::dialog::Dialog;
 use super::forks::Forks;
 use super::leg::{Cancel, Incoming, Leg, LegState, Outgoing, Purpose, send_cancel};
-use super::session_timer::SessionTimer;
+use super::session_timer::{SessionTimer, min_se};
 use super::{Call, CallKey, Orphan, Parties, Phase, Reliable, Side, Then};
 use crate::event::{CallRecord, EndedBy, EventKind};
 use crate::normalize::{self, Caller};
 use crate::number::Number;
 use crate::pii::Pii;
 use crate::routing::{self, Decision, Failure, Next, Target};
-use crate::sip::{Field, Message, Method, Name, decimal, has_option, sdp_part};
+use crate::sip::{Field, Message, Method, Name, has_option, sdp_part};
 use crate::transaction::ServerId;
 use crate::trunk::Trunk;
 use bytes::Bytes;
@@ -233,10 +233,10 @@ impl Call {
         draft.put(Name::Contact, &leg.contact);
         draft.put(Name::Allow, normalize::allow(&trunk)).put(Name::Supported, normalize::supported(&trunk));
         // After a 422 its Min-SE binds the next INVITE, too (RFC 4028 §7.3).
-        let min_se = attempt.min_se.unwrap_or(0).max(trunk.min_se);
+        leg.min_se = attempt.min_se.unwrap_or(0).max(trunk.min_se);
         if let Some(seconds) = trunk.session_expires.or(attempt.min_se) {
-            draft.put_number(Name::SessionExpires, seconds.max(min_se));
-            draft.put_number(Name::MinSe, min_se);
+            draft.put_number(Name::SessionExpires, seconds.max(leg.min_se));
+            draft.put_number(Name::MinSe, leg.min_se);
         }
         for (field, value) in form.identity.iter().chain(&attempt.crossing) {
             draft.put(field.clone(), value);
@@ -270,7 +270,7 @@ impl Call {
                     && let Some(target) = attempt.target
                 {
                     // Once more with the interval it asks for (RFC 4028 §7.3, TDR-97).
-                    let wanted = response.header(Name::MinSe).and_then(|value| decimal(value).ok()).unwrap_or(1800);
+                    let wanted = min_se(response).unwrap_or(1800);
                     attempt.min_se = Some(wanted);
                     self.targets.push(target);
                     return self.try_next(cx);
@@ -302,7 +302,7 @@ impl Call {
         leg.state = LegState::Confirmed;
         leg.timer = SessionTimer::agreed(response);
         let fork = leg.dialog.remote_tag.clone();
-        let body = sdp_part(response.header(Name::ContentType).unwrap_or(""), &response.body());
+        let body = described(response);
         let early = attempt.early.as_ref().filter(|(tag, _)| *tag == fork).map(|(_, sdp)| sdp.clone());
         let sdp = body.or(early);
         let delayed = !outgoing.offered && self.phase == Phase::Proceeding && sdp.is_some();
@@ -348,17 +348,17 @@ impl Call {
             cx.cancel_timer(self.key, timer);
         }
         let offered = incoming.offer.is_none();
+        let (kind, said) = (self.caller.trunk.kind, self.caller.media.sent.clone());
         let sdp = match self.early_answer.take() {
             // The offer is answered already: the same answer again, which is the only one the caller
             // heeds (RFC 3261 §13.2.1), and what has changed by a re-INVITE (TDR-73, 81).
             Some(early) => {
-                if !self.caller.media.says(&answer_for(incoming.offer.as_ref(), &sdp)) {
+                if !self.caller.media.says(&answer_for(kind, incoming.offer.as_ref(), &sdp, said.as_ref())) {
                     self.caller.realign = Some(sdp);
                 }
                 early
             }
-            None if offered => self.caller.media.send(&sdp),
-            None => self.caller.media.send(&answer_for(incoming.offer.as_ref(), &sdp)),
+            None => self.caller.media.send(&answer_for(kind, incoming.offer.as_ref(), &sdp, None)),
         };
         self.phase = Phase::Answered;
         self.attempt = None;
@@ -436,8 +436,20 @@ impl Call {
         }
     }
 
-    /// The caller's CANCEL of `invite`, or a BYE in its stead; `reason` is its Reason (TDR-82).
-    pub fn handle_cancel(&mut self, cx: &mut Context, invite: ServerId, reason: Option<String>) {
+    /// The CANCEL of `invite`. Its Reason crosses as that of a BYE does (TDR-82, GEN-80).
+    pub fn handle_cancel(&mut self, cx: &mut Context, invite: ServerId, cancel: &Message) {
+        let sent_by = |side: &Side| {
+            let incoming = self.leg_at(*side).and_then(|leg| leg.incoming.as_ref());
+            incoming.is_some_and(|incoming| incoming.id == invite)
+        };
+        let side = [Side::Caller, Side::Callee].into_iter().find(sent_by);
+        let legs = side.and_then(|side| self.leg_at(side).zip(self.leg_at(side.other())));
+        let reason = legs.and_then(|(from, to)| normalize::reason(from.trunk.kind, to.trunk.kind, cancel));
+        self.withdraw(cx, invite, reason);
+    }
+
+    /// `invite` is taken back by CANCEL, or the initial one by a BYE in its stead, for `reason`.
+    pub(super) fn withdraw(&mut self, cx: &mut Context, invite: ServerId, reason: Option<String>) {
         if self.caller.incoming.as_ref().is_some_and(|incoming| incoming.id == invite)
             && self.phase == Phase::Proceeding
         {

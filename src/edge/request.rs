@@ -75,8 +75,7 @@ impl Edge {
         if let Some(held) = self.withdraw(key, invite) {
             return self.refuse(invite, &held.request, held.via.as_deref(), 487, "Request Terminated", |_| {});
         }
-        let reason = request.header(Name::Reason).map(str::to_owned);
-        self.with_call(key, |call, cx| call.handle_cancel(cx, invite, reason));
+        self.with_call(key, |call, cx| call.handle_cancel(cx, invite, request));
     }
 
     fn handle_ack(&mut self, ack: &Message, peer: &Peer) {
