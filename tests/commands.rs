@@ -133,3 +133,20 @@ async fn what_is_wrong_is_told_by_the_exit_code_and_with_a_remedy() {
     let nobody = lab.directory().join("nobody.sock");
     assert_eq!(ran(&["status", "--socket", nobody.to_str().unwrap()]).status.code(), Some(69));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_element_is_asked_though_its_file_has_become_a_bad_one() {
+    let lab = Lab::start("").await.unwrap();
+    let configuration = lab.configuration.to_str().unwrap();
+    let _process = Process::start(&lab.configuration);
+    let good = std::fs::read_to_string(configuration).unwrap();
+    for bad in [good.replace("[edge]", "[edge]\nfqbn = 1"), format!("{good}\nnot TOML\n")] {
+        std::fs::write(configuration, bad).unwrap();
+        let status = ran(&["status", "--config", configuration]);
+        assert!(status.status.success(), "{status:?}");
+    }
+    std::fs::remove_file(configuration).unwrap();
+    let status = ran(&["status", "--config", configuration]);
+    assert_eq!(status.status.code(), Some(78));
+    assert!(String::from_utf8(status.stderr).unwrap().contains("--socket"));
+}

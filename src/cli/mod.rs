@@ -98,9 +98,9 @@ impl Local {
             return Ok(socket.clone());
         }
         let path = &self.configuration.config;
-        config::load(path).map(|loaded| loaded.settings.admin_socket).map_err(|_| {
-            let what = format!("the configuration {} does not say where the element listens", path.display());
-            complain(exit::CONFIGURATION, &what, "name the socket with --socket, or run tandem check")
+        config::admin_socket(path).map_err(|error| {
+            let what = format!("the configuration {} does not say where the element listens: {error}", path.display());
+            complain(exit::CONFIGURATION, &what, "name the socket with --socket, or the file with --config")
         })
     }
 
@@ -116,6 +116,7 @@ impl Local {
             AdminAnswer::Refused { reason } => {
                 Err(complain(exit::UNAVAILABLE, &reason, "see tandem status and tandem calls"))
             }
+        // An element runs on with what it has when its file has become a bad one: then it is asked most.
             answer => Ok(answer),
         }
     }

@@ -30,7 +30,7 @@ pub use report::{examine, has_errors, print_json, print_text};
 
 use finding::Findings;
 use section::Section;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use toml::de::DeTable;
@@ -62,6 +62,18 @@ pub fn load(path: &Path) -> Result<Loaded, Vec<Finding>> {
     })?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     settle(Source { path: path.to_owned(), text }, now)
+}
+
+/// The local socket that the configuration at `path` names, whatever else is wrong with it.
+///
+/// # Errors
+///
+/// What the system says when the file cannot be read.
+pub fn admin_socket(path: &Path) -> std::io::Result<PathBuf> {
+    let source = Arc::new(Source { path: path.to_owned(), text: read_text(path, MAX_FILE)? });
+    let findings = Findings::new(Arc::clone(&source));
+    let (table, _) = DeTable::parse_recoverable(&source.text);
+    Ok(read::read_admin(&Section::root(table.get_ref(), &findings), path.parent().unwrap_or(Path::new(""))))
 }
 
 /// The text of a file that may have `limit` octets.
