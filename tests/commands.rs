@@ -150,3 +150,22 @@ async fn a_running_element_is_asked_though_its_file_has_become_a_bad_one() {
     assert_eq!(status.status.code(), Some(78));
     assert!(String::from_utf8(status.stderr).unwrap().contains("--socket"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_no_further_ends_a_command_quietly_and_a_full_disk_does_not() {
+    let lab = Lab::start("").await.unwrap();
+    let configuration = lab.configuration.to_str().unwrap();
+    let _process = Process::start(&lab.configuration);
+    for arguments in [&["status"][..], &["status", "--json"], &["calls", "--json"]] {
+        let mut command = command(arguments);
+        command.args(["--config", configuration]);
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let closed = command.stdout(writer).output().unwrap();
+        assert!(closed.status.success() && closed.stderr.is_empty(), "{closed:?}");
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let full = command.stdout(full).output().unwrap();
+        assert_eq!(full.status.code(), Some(74));
+        assert!(String::from_utf8(full.stderr).unwrap().contains("help: make room"));
+    }
+}

@@ -15,13 +15,13 @@ pub(super) fn run(arguments: &ConfigurationFile) -> ExitCode {
         Ok(loaded) => loaded,
         Err(findings) => {
             for finding in findings {
-                eprintln!("{}", finding.render(colour));
+                tell!("{}", finding.render(colour));
             }
             return exit::CONFIGURATION.into();
         }
     };
     for warning in &loaded.warnings {
-        eprintln!("{}", warning.render(colour));
+        tell!("{}", warning.render(colour));
     }
     let _log = match log::begin(&loaded.settings.log) {
         Ok(log) => log,
