@@ -169,3 +169,21 @@ async fn who_reads_no_further_ends_a_command_quietly_and_a_full_disk_does_not() 
         assert!(String::from_utf8(full.stderr).unwrap().contains("help: make room"));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signals_that_mean_nothing_here_and_a_reload_while_draining_cost_no_call() {
+    let lab = Lab::start("").await.unwrap();
+    let mut process = Process::start(&lab.configuration);
+    let (mut genesys, mut teams) = connect(&lab).await;
+    for signal in [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGPIPE, Signal::SIGTERM] {
+        process.signal(signal);
+    }
+    process.until("draining");
+    process.signal(Signal::SIGHUP);
+    process.until("configuration reloaded");
+    let (ended, seen) = tokio::join!(genesys.hang_up(), teams.hung_up());
+    ended.unwrap();
+    seen.unwrap();
+    process.until("ended");
+    assert!(process.child.wait().unwrap().success());
+}

@@ -54,6 +54,8 @@ struct Signals {
     interrupt: Signal,
     /// Taken so that it does not end the process: a file that may grow no more costs records, no calls.
     _file_size: Signal,
+    /// Taken for the same reason: rotators of logs send them to every daemon, and they would end all calls.
+    _user: [Signal; 2],
 }
 
 impl Signals {
@@ -63,6 +65,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             _file_size: signal(SignalKind::from_raw(SignalNumber::SIGXFSZ as i32))?,
+            _user: [signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?],
         })
     }
 }
