@@ -121,7 +121,16 @@ async fn what_is_wrong_is_told_by_the_exit_code_and_with_a_remedy() {
     let _first = Process::start(&lab.configuration);
     let second = ran(&["run", "--config", configuration]);
     assert_eq!(second.status.code(), Some(69), "the address is taken");
-    assert!(String::from_utf8(second.stderr).unwrap().contains("help:"));
+    assert!(String::from_utf8(second.stderr).unwrap().contains("help: another process has this port"));
+    let socket = format!("{}\n", std::fs::read_to_string(configuration).unwrap()).replace("tandem.sock", "none/t.sock");
+    let elsewhere = format!("127.0.0.99:{}", lab.sbc.port());
+    let nowhere = lab.directory().join("nowhere.toml");
+    std::fs::write(&nowhere, socket.replace(&lab.sbc.to_string(), &elsewhere)).unwrap();
+    let check = ran(&["check", "--config", nowhere.to_str().unwrap()]);
+    assert!(String::from_utf8(check.stdout).unwrap().contains("none/t.sock does not exist"));
+    let refused = ran(&["run", "--config", nowhere.to_str().unwrap()]);
+    assert_eq!(refused.status.code(), Some(69));
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("help: make its folder"));
 
     let bad = lab.directory().join("bad.toml");
     std::fs::write(&bad, "[edgy]\n").unwrap();

@@ -40,7 +40,7 @@ pub(super) fn run(arguments: &ConfigurationFile) -> ExitCode {
     let running = match Running::start(loaded.settings) {
         Ok(running) => running,
         Err(error) => {
-            return complain(error.exit_code(), &error, "correct this and start again; nothing was left open");
+            return complain(error.exit_code(), &error, error.remedy());
         }
     };
     runtime.block_on(until_the_end(&running, signals));
