@@ -196,3 +196,15 @@ async fn signals_that_mean_nothing_here_and_a_reload_while_draining_cost_no_call
     process.until("ended");
     assert!(process.child.wait().unwrap().success());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_reload_finds_stands_in_the_log_with_its_place() {
+    let lab = Lab::start("").await.unwrap();
+    let mut process = Process::start(&lab.configuration);
+    let users = lab.directory().join("users.csv");
+    let text = std::fs::read_to_string(&users).unwrap();
+    std::fs::write(&users, format!("{}\nnobody,x,true\n", text.trim_end())).unwrap();
+    process.signal(Signal::SIGHUP);
+    let log = process.until("configuration reloaded");
+    assert!(log.contains("users.csv:") && log.contains("not a telephone number"), "{log}");
+}

@@ -226,6 +226,10 @@ impl Control {
         self.files = Files::watch(&settings, self.near.clone(), Some(&self.files));
         self.look();
         journal.metrics().reloads.inc();
+        // Most reloads are asked for by a signal or by a file: nobody else hears of them.
+        for warning in &warnings {
+            tracing::warn!("{warning}");
+        }
         tracing::info!(?restart_keys, warnings = warnings.len(), "configuration reloaded");
         Reloaded { accepted: true, error: String::new(), restart_keys, warnings }
     }
