@@ -272,9 +272,11 @@ fn the_peers_of_one_trunk_leave_half_of_the_places_to_the_others() {
     run(async {
         for transport in [Transport::Tls, Transport::Tcp] {
             let from = |source: &str| vec![format!("{source}/32").parse().unwrap()];
-            let mut site = Site::new()
-                .with(transport, false, |trunk, _| trunk.sources = from("127.0.0.1"))
-                .with(transport, false, |trunk, _| trunk.sources = from("127.0.0.2"));
+            let mut site = Site::new().with(transport, false, |trunk, _| trunk.sources = from("127.0.0.1")).with(
+                transport,
+                false,
+                |trunk, _| trunk.sources = from("127.0.0.2"),
+            );
             (site.connections.max_handshakes, site.connections.max_connections) = match transport {
                 Transport::Tls => (3, 100),
                 _ => (8, 3),
