@@ -163,9 +163,9 @@ pub struct ConnectionSettings {
     pub connect_timeout: Duration,
     /// How long a TLS handshake may take.
     pub handshake_timeout: Duration,
-    /// The most handshakes under way at once in a worker.
+    /// The most handshakes under way at once in a worker; the peers of one trunk have half of them.
     pub max_handshakes: usize,
-    /// The most connections of a worker.
+    /// The most connections of a worker; the peers of one trunk have half of them.
     pub max_connections: usize,
     /// The most octets waiting to be written on one connection; above it the peer is too slow and is cut.
     pub write_queue: usize,

@@ -121,7 +121,16 @@ async fn what_is_wrong_is_told_by_the_exit_code_and_with_a_remedy() {
     let _first = Process::start(&lab.configuration);
     let second = ran(&["run", "--config", configuration]);
     assert_eq!(second.status.code(), Some(69), "the address is taken");
-    assert!(String::from_utf8(second.stderr).unwrap().contains("help:"));
+    assert!(String::from_utf8(second.stderr).unwrap().contains("help: another process has this port"));
+    let socket = format!("{}\n", std::fs::read_to_string(configuration).unwrap()).replace("tandem.sock", "none/t.sock");
+    let elsewhere = format!("127.0.0.99:{}", lab.sbc.port());
+    let nowhere = lab.directory().join("nowhere.toml");
+    std::fs::write(&nowhere, socket.replace(&lab.sbc.to_string(), &elsewhere)).unwrap();
+    let check = ran(&["check", "--config", nowhere.to_str().unwrap()]);
+    assert!(String::from_utf8(check.stdout).unwrap().contains("none/t.sock does not exist"));
+    let refused = ran(&["run", "--config", nowhere.to_str().unwrap()]);
+    assert_eq!(refused.status.code(), Some(69));
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("help: make its folder"));
 
     let bad = lab.directory().join("bad.toml");
     std::fs::write(&bad, "[edgy]\n").unwrap();
@@ -132,4 +141,70 @@ async fn what_is_wrong_is_told_by_the_exit_code_and_with_a_remedy() {
     assert_eq!(ran(&["run", "--nonsense"]).status.code(), Some(64));
     let nobody = lab.directory().join("nobody.sock");
     assert_eq!(ran(&["status", "--socket", nobody.to_str().unwrap()]).status.code(), Some(69));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_element_is_asked_though_its_file_has_become_a_bad_one() {
+    let lab = Lab::start("").await.unwrap();
+    let configuration = lab.configuration.to_str().unwrap();
+    let _process = Process::start(&lab.configuration);
+    let good = std::fs::read_to_string(configuration).unwrap();
+    for bad in [good.replace("[edge]", "[edge]\nfqbn = 1"), format!("{good}\nnot TOML\n")] {
+        std::fs::write(configuration, bad).unwrap();
+        let status = ran(&["status", "--config", configuration]);
+        assert!(status.status.success(), "{status:?}");
+    }
+    std::fs::remove_file(configuration).unwrap();
+    let status = ran(&["status", "--config", configuration]);
+    assert_eq!(status.status.code(), Some(78));
+    assert!(String::from_utf8(status.stderr).unwrap().contains("--socket"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_no_further_ends_a_command_quietly_and_a_full_disk_does_not() {
+    let lab = Lab::start("").await.unwrap();
+    let configuration = lab.configuration.to_str().unwrap();
+    let _process = Process::start(&lab.configuration);
+    for arguments in [&["status"][..], &["status", "--json"], &["calls", "--json"]] {
+        let mut command = command(arguments);
+        command.args(["--config", configuration]);
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let closed = command.stdout(writer).output().unwrap();
+        assert!(closed.status.success() && closed.stderr.is_empty(), "{closed:?}");
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let full = command.stdout(full).output().unwrap();
+        assert_eq!(full.status.code(), Some(74));
+        assert!(String::from_utf8(full.stderr).unwrap().contains("help: make room"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signals_that_mean_nothing_here_and_a_reload_while_draining_cost_no_call() {
+    let lab = Lab::start("").await.unwrap();
+    let mut process = Process::start(&lab.configuration);
+    let (mut genesys, mut teams) = connect(&lab).await;
+    for signal in [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGPIPE, Signal::SIGTERM] {
+        process.signal(signal);
+    }
+    process.until("draining");
+    process.signal(Signal::SIGHUP);
+    process.until("configuration reloaded");
+    let (ended, seen) = tokio::join!(genesys.hang_up(), teams.hung_up());
+    ended.unwrap();
+    seen.unwrap();
+    process.until("ended");
+    assert!(process.child.wait().unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_reload_finds_stands_in_the_log_with_its_place() {
+    let lab = Lab::start("").await.unwrap();
+    let mut process = Process::start(&lab.configuration);
+    let users = lab.directory().join("users.csv");
+    let text = std::fs::read_to_string(&users).unwrap();
+    std::fs::write(&users, format!("{}\nnobody,x,true\n", text.trim_end())).unwrap();
+    process.signal(Signal::SIGHUP);
+    let log = process.until("configuration reloaded");
+    assert!(log.contains("users.csv:") && log.contains("not a telephone number"), "{log}");
 }

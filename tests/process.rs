@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tandem::event::{Alarm, CallRecord, EventKind, Severity};
 use tandem::journal::{Observation, Raised};
-use tandem::process::{AdminAnswer, AdminRequest, Running, ask};
+use tandem::process::{AdminAnswer, AdminRequest, Reloaded, Running, ask};
 use tandem::twin::lab::{ALICE, CUSTOMER, NOBODY, QUEUE};
 use tandem::twin::{Call, Flow, Lab, Placed, Platform};
 use tokio::sync::broadcast::Receiver;
@@ -436,6 +436,30 @@ async fn a_refused_call_has_a_record_with_both_numbers_and_why() {
     assert_eq!((record.caller.reveal().as_str(), record.callee.reveal().as_str()), (CUSTOMER, NOBODY));
     assert_eq!(record.reason, "number not in the directory");
     assert!(record.started_ms == record.ended_ms && record.answered_ms.is_none() && !record.from_call_id.is_empty());
+}
+
+#[tokio::test]
+async fn a_new_path_of_the_records_that_cannot_be_used_is_an_alarm_and_is_tried_again() {
+    let mut element = element("[records]\npath = \"calls.jsonl\"\n").await;
+    let file = element.lab.configuration.clone();
+    let good = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, good.replace("calls.jsonl", "new/calls.jsonl")).unwrap();
+    let reloaded = element.running.reload().await;
+    let unmoved = |reloaded: &Reloaded| reloaded.warnings.iter().any(|warning| warning.contains("where they were"));
+    assert!(reloaded.accepted && unmoved(&reloaded), "{reloaded:?}");
+    assert!(element.running.journal().alarms().is_raised("records_path"));
+    let (mut genesys, mut teams) = connect(&element.lab.genesys, &element.lab.hub, CUSTOMER, ALICE).await;
+    hang_up(&mut genesys, &mut teams).await;
+    element.until("the record", |kind| matches!(kind, EventKind::CallEnded(_))).await;
+
+    std::fs::create_dir(element.path("new")).unwrap();
+    let reloaded = element.running.reload().await;
+    assert!(reloaded.accepted && !unmoved(&reloaded), "{reloaded:?}");
+    assert!(!element.running.journal().alarms().is_raised("records_path"));
+    let (old, new) = (element.path("calls.jsonl"), element.path("new/calls.jsonl"));
+    assert_eq!(std::fs::read_to_string(old).unwrap().lines().count(), 1);
+    assert_eq!(std::fs::read_to_string(new).unwrap(), "");
+    element.ended().await;
 }
 
 #[tokio::test]

@@ -1,9 +1,9 @@
 //! `tandem calls`: the calls of a running element, and the end of one.
 
 use super::status::duration;
-use super::{Local, print_json, unexpected};
+use super::{Local, print, print_json, unexpected};
 use crate::journal::unix_ms;
-use crate::process::{AdminAnswer, AdminRequest};
+use crate::process::{AdminAnswer, AdminRequest, CallStatus};
 use std::process::ExitCode;
 use uuid::Uuid;
 
@@ -24,12 +24,13 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         Ok(AdminAnswer::Calls { calls }) if arguments.local.json => print_json(&calls),
         Ok(AdminAnswer::Calls { calls }) => {
             let now = unix_ms();
-            for call in &calls {
+            let line = |call: &CallStatus| {
                 let age = duration(now.saturating_sub(call.started_ms) / 1000);
-                println!("{}  {} → {}  {}  {age}  worker {}", call.id, call.from, call.to, call.state, call.worker);
-            }
-            eprintln!("{} calls", calls.len());
-            ExitCode::SUCCESS
+                format!("{}  {} → {}  {}  {age}  worker {}\n", call.id, call.from, call.to, call.state, call.worker)
+            };
+            let code = print(&calls.iter().map(line).collect::<String>());
+            tell!("{} calls", calls.len());
+            code
         }
         Ok(AdminAnswer::Done) => ExitCode::SUCCESS,
         Ok(_) => unexpected(),

@@ -36,7 +36,7 @@ fn scenario_named(name: &str) -> Result<Scenario, String> {
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
     if arguments.list {
         for scenario in Scenario::ALL {
-            println!("{:<20}  {}", scenario.name(), scenario.title());
+            say!("{:<20}  {}", scenario.name(), scenario.title());
         }
         return ExitCode::SUCCESS;
     }
@@ -73,7 +73,7 @@ async fn demonstrate(arguments: &Arguments) -> ExitCode {
         }
     };
     if !arguments.json {
-        println!("Genesys Cloud BYOC and Microsoft Teams, both played on loopback over TLS, with Tandem between them.");
+        say!("Genesys Cloud BYOC and Microsoft Teams, both played on loopback over TLS, with Tandem between them.");
     }
     let chosen = match arguments.scenarios.as_slice() {
         [] if arguments.all => Scenario::ALL,
@@ -91,11 +91,11 @@ async fn demonstrate(arguments: &Arguments) -> ExitCode {
     running.stop(true).await;
     let bad = all.iter().filter(|played| !played.is_good()).count();
     if arguments.json {
-        println!("{:#}", json!({ "good": bad == 0, "scenarios": all.iter().map(as_json).collect::<Vec<_>>() }));
+        say!("{:#}", json!({ "good": bad == 0, "scenarios": all.iter().map(as_json).collect::<Vec<_>>() }));
     } else if bad == 0 {
-        println!("\n{} scenarios, everything as it should be.", all.len());
+        say!("\n{} scenarios, everything as it should be.", all.len());
     } else {
-        println!("\n{bad} of {} scenarios were not as they should be.", all.len());
+        say!("\n{bad} of {} scenarios were not as they should be.", all.len());
     }
     if bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -105,19 +105,19 @@ fn show(played: &Played, brief: bool) {
     let verdict = if played.is_good() { "ok " } else { "BAD" };
     let (name, title) = (played.scenario.name(), played.scenario.title());
     if brief && played.is_good() {
-        return println!("{verdict} {name:<20}  {title}");
+        return say!("{verdict} {name:<20}  {title}");
     }
-    println!("\n── {name}: {title}\n\n{}", played.ladder.text());
+    say!("\n── {name}: {title}\n\n{}", played.ladder.text());
     if !played.ladder.crossings.is_empty() {
-        println!("  What Tandem changed:\n{}", played.ladder.changes_text());
+        say!("  What Tandem changed:\n{}", played.ladder.changes_text());
     }
     for (platform, breach) in &played.breaches {
-        println!("  {platform} found a breach of {breach}");
+        say!("  {platform} found a breach of {breach}");
     }
     if let Some(unmet) = &played.unmet {
-        println!("  {unmet}");
+        say!("  {unmet}");
     }
-    println!("  {verdict} {name}");
+    say!("  {verdict} {name}");
 }
 
 /// One scenario for machines.

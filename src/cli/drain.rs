@@ -41,7 +41,7 @@ fn wait(arguments: &Arguments) -> ExitCode {
         match ask(&socket, &AdminRequest::Status) {
             Err(AdminError::Unreachable { .. }) => return ExitCode::SUCCESS,
             Ok(AdminAnswer::Status(status)) if before != Some(status.calls) => {
-                eprintln!("{} calls left", status.calls);
+                tell!("{} calls left", status.calls);
                 before = Some(status.calls);
             }
             // It may end while it answers: the next look tells.

@@ -3,6 +3,22 @@
 //! What a machine may read has `--json`. Errors say what is wrong and what to do next, on standard
 //! error; exit codes are those of sysexits ([`exit`]).
 
+/// `println!` for a reader who may have gone away, which is no one's fault.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
+/// The same on standard error.
+macro_rules! tell {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($text)*);
+    }};
+}
+
 mod calls;
 mod check;
 mod demo;
@@ -16,6 +32,7 @@ use crate::config;
 use crate::process::{AdminAnswer, AdminError, AdminRequest, ask};
 use clap::{Args, Parser, Subcommand};
 use std::fmt::Display;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -31,6 +48,8 @@ pub mod exit {
     pub const SOFTWARE: u8 = 70;
     /// The system refuses something.
     pub const SYSTEM: u8 = 71;
+    /// What was asked for cannot be written.
+    pub const OUTPUT: u8 = 74;
     /// No answer in time; it may come another time.
     pub const TEMPORARY: u8 = 75;
     /// The other side's answer makes no sense.
@@ -97,10 +116,11 @@ impl Local {
         if let Some(socket) = &self.socket {
             return Ok(socket.clone());
         }
+        // An element runs on with what it has when its file has become a bad one: then it is asked most.
         let path = &self.configuration.config;
-        config::load(path).map(|loaded| loaded.settings.admin_socket).map_err(|_| {
-            let what = format!("the configuration {} does not say where the element listens", path.display());
-            complain(exit::CONFIGURATION, &what, "name the socket with --socket, or run tandem check")
+        config::admin_socket(path).map_err(|error| {
+            let what = format!("the configuration {} does not say where the element listens: {error}", path.display());
+            complain(exit::CONFIGURATION, &what, "name the socket with --socket, or the file with --config")
         })
     }
 
@@ -144,8 +164,21 @@ pub fn main() -> ExitCode {
 
 /// What, and what to do next, on standard error; the exit code for it.
 fn complain(code: u8, what: &dyn Display, remedy: &str) -> ExitCode {
-    eprintln!("tandem: {what}\n  help: {remedy}");
+    tell!("tandem: {what}\n  help: {remedy}");
     code.into()
+}
+
+/// Writes an answer to standard output. Who reads no further has read enough; a full disk has not taken it.
+fn print(answer: &str) -> ExitCode {
+    let mut out = io::stdout().lock();
+    match out.write_all(answer.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => complain(
+            exit::OUTPUT,
+            &format!("the answer cannot be written: {error}"),
+            "make room, or write it elsewhere",
+        ),
+        _ => ExitCode::SUCCESS,
+    }
 }
 
 /// An answer that the question does not have.
@@ -156,10 +189,7 @@ fn unexpected() -> ExitCode {
 /// A value as JSON on standard output.
 fn print_json(value: &impl serde::Serialize) -> ExitCode {
     match serde_json::to_string_pretty(value) {
-        Ok(text) => {
-            println!("{text}");
-            ExitCode::SUCCESS
-        }
+        Ok(text) => print(&format!("{text}\n")),
         Err(error) => complain(exit::SOFTWARE, &error, "report this"),
     }
 }

@@ -116,9 +116,9 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     };
     let verdict = Verdict::of(&target, &found, outcome.err());
     if arguments.json {
-        println!("{:#}", as_json(&target, &found, &verdict));
+        say!("{:#}", as_json(&target, &found, &verdict));
     } else {
-        print!("{}", text(&target, &found));
+        super::print(&text(&target, &found));
         if let Some(what) = &verdict.what {
             return complain(verdict.code, &format!("{}: {what}", verdict.step), &verdict.remedy);
         }
@@ -134,7 +134,7 @@ fn settings(arguments: &Arguments) -> Result<Option<Settings>, ExitCode> {
     let path = &arguments.configuration.config;
     config::load(path).map(|loaded| Some(loaded.settings)).map_err(|findings| {
         for finding in findings {
-            eprintln!("{}", finding.render(false));
+            tell!("{}", finding.render(false));
         }
         exit::CONFIGURATION.into()
     })

@@ -15,13 +15,13 @@ pub(super) fn run(arguments: &ConfigurationFile) -> ExitCode {
         Ok(loaded) => loaded,
         Err(findings) => {
             for finding in findings {
-                eprintln!("{}", finding.render(colour));
+                tell!("{}", finding.render(colour));
             }
             return exit::CONFIGURATION.into();
         }
     };
     for warning in &loaded.warnings {
-        eprintln!("{}", warning.render(colour));
+        tell!("{}", warning.render(colour));
     }
     let _log = match log::begin(&loaded.settings.log) {
         Ok(log) => log,
@@ -40,7 +40,7 @@ pub(super) fn run(arguments: &ConfigurationFile) -> ExitCode {
     let running = match Running::start(loaded.settings) {
         Ok(running) => running,
         Err(error) => {
-            return complain(error.exit_code(), &error, "correct this and start again; nothing was left open");
+            return complain(error.exit_code(), &error, error.remedy());
         }
     };
     runtime.block_on(until_the_end(&running, signals));
@@ -54,6 +54,8 @@ struct Signals {
     interrupt: Signal,
     /// Taken so that it does not end the process: a file that may grow no more costs records, no calls.
     _file_size: Signal,
+    /// Taken for the same reason: rotators of logs send them to every daemon, and they would end all calls.
+    _user: [Signal; 2],
 }
 
 impl Signals {
@@ -63,6 +65,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             _file_size: signal(SignalKind::from_raw(SignalNumber::SIGXFSZ as i32))?,
+            _user: [signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?],
         })
     }
 }

@@ -1,6 +1,6 @@
 //! `tandem status`: how a running element is.
 
-use super::{Local, print_json, unexpected};
+use super::{Local, print, print_json, unexpected};
 use crate::process::{AdminAnswer, AdminRequest, Status};
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -9,10 +9,7 @@ use std::process::ExitCode;
 pub(super) fn run(arguments: &Local) -> ExitCode {
     match arguments.ask(&AdminRequest::Status) {
         Ok(AdminAnswer::Status(status)) if arguments.json => print_json(&status),
-        Ok(AdminAnswer::Status(status)) => {
-            print!("{}", text(&status));
-            ExitCode::SUCCESS
-        }
+        Ok(AdminAnswer::Status(status)) => print(&text(&status)),
         Ok(_) => unexpected(),
         Err(code) => code,
     }

@@ -4,6 +4,7 @@
 //! a whole is a [`Finding`], and whoever asked keeps the directory it has.
 
 use super::finding::{Finding, Severity, Source};
+use super::section::distance;
 use crate::directory::{Directory, Entry};
 use crate::number::Number;
 use crate::pii::Pii;
@@ -15,12 +16,17 @@ use std::sync::Arc;
 /// More rows than any tenant has numbers; bounds what a wrong file can take of memory.
 const MAX_ROWS: usize = 2_000_000;
 
+/// The most findings kept: an operator mends a few rows by hand, and what is wrong with all of them at its source.
+/// Each costs a look for its line, so that without a bound a wrong file would hold up a reload for hours.
+const MAX_FINDINGS: usize = 100;
+
 /// A directory as read, with what is wrong with its rows.
 #[derive(Debug)]
 pub struct ReadDirectory {
     /// The rows that count.
     pub directory: Directory,
-    /// Bad rows as errors, doubtful ones as warnings; they name lines and never numbers.
+    /// Bad rows as errors, doubtful ones as warnings; they name lines and never numbers. The first hundred, and
+    /// one more that says how many there are.
     pub findings: Vec<Finding>,
 }
 
@@ -61,7 +67,8 @@ const MAX_FILE: u64 = 256 << 20;
 pub fn read(path: &Path, country_code: &str) -> Result<ReadDirectory, Finding> {
     let whole = |message: String| Finding::of_file(Severity::Error, path, message);
     let text = super::read_text(path, MAX_FILE).map_err(|error| {
-        whole(format!("the directory cannot be read: {error}")).remedy("see [directory] file in the configuration")
+        let remedy = super::remedy_unread(&error, "see [directory] file in the configuration");
+        whole(format!("the directory cannot be read: {error}")).remedy(remedy)
     })?;
     parse(Source { path: path.to_owned(), text }, country_code)
 }
@@ -84,10 +91,16 @@ fn parse(source: Source, country_code: &str) -> Result<ReadDirectory, Finding> {
     let columns = reader.headers().map(Columns::of).unwrap_or_default();
     let (Some(number), Some(user)) = (columns.number, columns.user) else {
         let finding = at(Severity::Error, None, "the directory lacks its columns".to_owned());
-        return Err(finding.remedy("the first line has to be: number,user,active"));
+        return Err(finding.remedy("the first line has to be: number,user,active (or with ; in place of each comma)"));
     };
 
     let (mut entries, mut places, mut findings) = (Vec::new(), Vec::new(), Vec::new());
+    let mut bad = 0;
+    findings.extend(misspelt(&columns, reader.headers().ok()).map(|(name, near)| {
+        let message = format!("column `{name}` is passed over, and without column `active` everybody is active");
+        let line = skipped..skipped + text.lines().next().map_or(0, str::len);
+        at(Severity::Warning, Some(line), message).remedy(format!("did you mean `{near}`?"))
+    }));
     let mut row = csv::StringRecord::new();
     loop {
         let start = octet(reader.position());
@@ -99,7 +112,10 @@ fn parse(source: Source, country_code: &str) -> Result<ReadDirectory, Finding> {
                 break;
             }
         }
+        // Behind the end of the row before, of which a line feed may be left.
         let start = row.position().map_or(start, octet) + skipped;
+        let ends = source.text.get(start..).unwrap_or("").bytes().take_while(|octet| b"\r\n".contains(octet)).count();
+        let start = start + ends;
         let line = source.text.get(start..).unwrap_or("").lines().next().map_or(0, str::len);
         let place = start..start + line;
         if places.len() >= MAX_ROWS {
@@ -113,21 +129,33 @@ fn parse(source: Source, country_code: &str) -> Result<ReadDirectory, Finding> {
                 entries.push(entry);
                 places.push(place);
             }
-            Err(fault) => findings.push(at(Severity::Error, Some(place), fault)),
+            Err(fault) => {
+                bad += 1;
+                if bad <= MAX_FINDINGS {
+                    findings.push(at(Severity::Error, Some(place), fault));
+                }
+            }
         }
     }
-    if entries.is_empty() && !findings.is_empty() {
-        let finding = at(Severity::Error, None, "no row of the directory can be read".to_owned());
-        return Err(Finding { span: findings.swap_remove(0).span, ..finding });
+    let first = findings.iter().find(|finding| finding.severity == Severity::Error);
+    if let Some(first) = first.filter(|_| entries.is_empty()) {
+        let message = format!("no row of the directory can be read; the first: {}", first.message);
+        return Err(at(Severity::Error, first.span.clone(), message));
     }
     let (directory, conflicts) = Directory::new(entries);
-    for conflict in conflicts {
+    let wrong = bad + conflicts.len();
+    for conflict in conflicts.into_iter().take(MAX_FINDINGS) {
         let line = |index| places.get(index).map_or(0, |place: &Range<usize>| source.position(place.start).0);
         let message = format!("this number stands in line {} too, which counts", line(conflict.kept));
         let place = places.get(conflict.dropped).cloned();
         findings.push(at(Severity::Warning, place, message).remedy("keep one row for each number"));
     }
     findings.sort_by_key(|finding| finding.span.as_ref().map_or(usize::MAX, |span| span.start));
+    if findings.len() > MAX_FINDINGS {
+        findings.truncate(MAX_FINDINGS);
+        let message = format!("{wrong} rows are bad or stand twice: only the first are shown");
+        findings.push(at(Severity::Error, None, message).remedy("mend what writes the file"));
+    }
     Ok(ReadDirectory { directory, findings })
 }
 
@@ -144,6 +172,14 @@ impl Columns {
         let column = |name: &str| headers.iter().position(|header| header.eq_ignore_ascii_case(name));
         Self { number: column("number"), user: column("user"), active: column("active") }
     }
+}
+
+/// A column that looks like a slip for `active` where that is missing, which would have everybody called.
+fn misspelt(columns: &Columns, headers: Option<&csv::StringRecord>) -> Option<(String, &'static str)> {
+    const ACTIVE: &str = "active";
+    let slip = |header: &&str| (1..=2).contains(&distance(&header.to_ascii_lowercase(), ACTIVE));
+    let found = headers?.iter().find(slip).filter(|_| columns.active.is_none())?;
+    Some((found.to_owned(), ACTIVE))
 }
 
 fn octet(position: &csv::Position) -> usize {
@@ -232,6 +268,33 @@ mod tests {
         assert!(parsed("").is_err());
         assert_eq!(parsed("number,user\nx,y\nz,w\n").unwrap_err().position(), Some((2, 1)));
         assert!(read(Path::new("/nonexistent/users.csv"), "49").unwrap_err().message.contains("cannot be read"));
+    }
+
+    #[test]
+    fn lines_that_end_as_on_windows_are_counted_alike() {
+        let found = parsed("number,user,active\r\n+496955501007,alice,true\r\n+496955501008,,true\r\n").unwrap();
+        let [finding] = found.findings.as_slice() else { panic!("{:?}", found.findings) };
+        assert_eq!(finding.position(), Some((3, 1)));
+        let found = parsed("number,user\r\n+496955501007,alice\r\n+496955501007,bob\r\n").unwrap();
+        let [warning] = found.findings.as_slice() else { panic!("{:?}", found.findings) };
+        assert!(warning.position() == Some((3, 1)) && warning.message.contains("line 2"), "{warning}");
+    }
+
+    #[test]
+    fn a_file_of_bad_rows_is_a_hundred_findings_and_how_many_there_are() {
+        let rows: String = (0..3000).map(|row| format!("x{row},y\n+496955501007,alice\n")).collect();
+        let found = parsed(&format!("number,user\n{rows}")).unwrap();
+        assert_eq!((found.directory.len(), found.findings.len()), (1, MAX_FINDINGS + 1));
+        assert!(found.findings[MAX_FINDINGS].message.contains("5999 rows"), "{}", found.findings[MAX_FINDINGS]);
+        let none = parsed(&format!("number,user\n{}", "x,y\n".repeat(3000))).unwrap_err();
+        assert!(none.message.contains("not a telephone number"), "{none}");
+    }
+
+    #[test]
+    fn a_slip_in_the_name_of_the_column_that_shuts_people_out_is_told() {
+        let found = parsed("number,user,aktive\n+496955501007,alice,false\n").unwrap();
+        assert!(found.findings[0].remedy.as_ref().unwrap().contains("`active`"), "{:?}", found.findings);
+        assert!(parsed("number,user,office\n+496955501007,alice,x\n").unwrap().findings.is_empty());
     }
 
     #[test]

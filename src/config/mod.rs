@@ -30,7 +30,7 @@ pub use report::{examine, has_errors, print_json, print_text};
 
 use finding::Findings;
 use section::Section;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use toml::de::DeTable;
@@ -55,18 +55,43 @@ const MAX_FILE: u64 = 4 << 20;
 pub fn load(path: &Path) -> Result<Loaded, Vec<Finding>> {
     let text = read_text(path, MAX_FILE).map_err(|error| {
         let message = format!("the configuration cannot be read: {error}");
-        vec![
-            Finding::of_file(Severity::Error, path, message)
-                .remedy("name the file with --config, or check its path and who may read it"),
-        ]
+        let remedy = remedy_unread(&error, "name the file with --config, or check its path and who may read it");
+        vec![Finding::of_file(Severity::Error, path, message).remedy(remedy)]
     })?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     settle(Source { path: path.to_owned(), text }, now)
 }
 
+/// The local socket that the configuration at `path` names, whatever else is wrong with it.
+///
+/// # Errors
+///
+/// What the system says when the file cannot be read.
+pub fn admin_socket(path: &Path) -> std::io::Result<PathBuf> {
+    let source = Arc::new(Source { path: path.to_owned(), text: read_text(path, MAX_FILE)? });
+    let findings = Findings::new(Arc::clone(&source));
+    let (table, _) = DeTable::parse_recoverable(&source.text);
+    Ok(read::read_admin(&Section::root(table.get_ref(), &findings), path.parent().unwrap_or(Path::new(""))))
+}
+
 /// The text of a file that may have `limit` octets.
 fn read_text(path: &Path, limit: u64) -> std::io::Result<String> {
-    String::from_utf8(read_file(path, limit)?).map_err(std::io::Error::other)
+    String::from_utf8(read_file(path, limit)?).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let line = error.as_bytes().iter().take(good).filter(|octet| **octet == b'\n').count() + 1;
+        std::io::Error::new(std::io::ErrorKind::InvalidData, format!("line {line} is not UTF-8"))
+    })
+}
+
+/// What to do about a file that [`read_text`] could not read; `absent` where it is about the path.
+fn remedy_unread<'a>(error: &std::io::Error, absent: &'a str) -> &'a str {
+    match error.kind() {
+        std::io::ErrorKind::InvalidData => {
+            "save it as UTF-8 text: special characters of other encodings cannot be read"
+        }
+        std::io::ErrorKind::FileTooLarge => "is it the right file?",
+        _ => absent,
+    }
 }
 
 /// The configuration that `source` holds, at `now` in seconds since the Unix epoch.
@@ -76,7 +101,10 @@ fn settle(source: Source, now: u64) -> Result<Loaded, Vec<Finding>> {
     let (table, faults) = DeTable::parse_recoverable(&source.text);
     if !faults.is_empty() {
         for fault in faults {
-            findings.error(fault.span().unwrap_or(0..0), format!("this is not TOML: {}", fault.message()));
+            let noted = findings.error(fault.span().unwrap_or(0..0), format!("this is not TOML: {}", fault.message()));
+            if fault.message() == "duplicate key" {
+                noted.remedy("each table and each key stands once: rename or remove the one or the other");
+            }
         }
         // What follows a fault of grammar may have been read wrong: no second-guessing.
         return Err(findings.into_sorted());

@@ -331,7 +331,8 @@ fn read_http(root: &Section<'_>) -> Option<SocketAddr> {
     Some(listen.into_inner())
 }
 
-fn read_admin(root: &Section<'_>, base: &Path) -> PathBuf {
+/// Where `tandem status` asks, from [admin].
+pub(super) fn read_admin(root: &Section<'_>, base: &Path) -> PathBuf {
     let admin = root.table("admin");
     let socket = base.join(admin.text("socket").map_or(defaults::ADMIN_SOCKET, toml::Spanned::into_inner));
     if socket.as_os_str().len() > defaults::SOCKET_PATH {

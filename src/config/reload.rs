@@ -9,6 +9,7 @@ use super::{Finding, Loaded, Severity, load};
 use crate::flow::{ListenerId, TrunkId};
 use crate::settings::*;
 use crate::trunk::Trunk;
+use ipnet::IpNet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ pub struct Reload {
     pub warnings: Vec<Finding>,
 }
 
-/// A listener that does not exist: whoever has only this one cannot call until the restart.
+/// A listener that does not exist: whoever has only this one cannot call before the restart.
 const NO_LISTENER: ListenerId = ListenerId(u16::MAX);
 
 /// Reads the file of `running` again.
@@ -35,7 +36,13 @@ const NO_LISTENER: ListenerId = ListenerId(u16::MAX);
 /// All findings when at least one is an error: `running` stays in force.
 pub fn reload(path: &Path, running: &Settings) -> Result<Reload, Vec<Finding>> {
     let Loaded { settings, warnings } = load(path)?;
-    let reload = Reload { warnings, ..diff(running, settings) };
+    let mut reload = Reload { warnings, ..diff(running, settings) };
+    let trunks = reload.settings.trunks.iter().map(|settings| &settings.trunk);
+    let waiting = trunks.filter(|trunk| !trunk.retired && trunk.listeners == [NO_LISTENER]).map(|trunk| {
+        let message = format!("trunk {} neither calls nor is called yet: none of its listeners is open", trunk.name);
+        Finding::of_file(Severity::Warning, path, message).remedy("restart Tandem to open them")
+    });
+    reload.warnings.extend(waiting);
     if reload.settings.trunks.len() > MAX_TRUNKS {
         let message =
             format!("there would be more than {MAX_TRUNKS} trunks, with those that were removed and still have calls");
@@ -132,14 +139,29 @@ fn trunks(settings: &mut Settings, running: &Settings, listeners: &[ListenerId])
             next - 1
         }));
     }
+    let others: Vec<Arc<Trunk>> = wanted.iter().map(|trunk| trunk.trunk.clone()).collect();
     let mut placed: Vec<Option<TrunkSettings>> = vec![None; next];
     for (mut trunk, place) in wanted.into_iter().zip(&ids) {
         let mut moved = (*trunk.trunk).clone();
         moved.id = trunk_id(*place);
+        let count = moved.listeners.len();
         let here = moved.listeners.iter().filter_map(|id| listeners.get(usize::from(id.0)).copied());
         moved.listeners = here.filter(|id| *id != NO_LISTENER).collect();
+        let known = running.trunks.get(*place).map(|known| &*known.trunk);
+        let known = known.filter(|known| known.name == moved.name && known.transport == moved.transport);
+        if moved.listeners.len() < count
+            && let Some(known) = known
+        {
+            // Peers find us where we are, not where we shall be.
+            moved.port = known.port;
+        }
         if moved.listeners.is_empty() {
-            moved.listeners.push(NO_LISTENER);
+            // With a new neighbour at its sources, which policy of TLS would hold for them?
+            let alone = |known: &&Trunk| !others.iter().any(|other| other.name != known.name && shared(other, &moved));
+            moved.listeners = match known.filter(|known| !known.retired).filter(alone) {
+                Some(known) => known.listeners.clone(),
+                None => vec![NO_LISTENER],
+            };
         }
         trunk.trunk = Arc::new(moved);
         if let Some(free) = placed.get_mut(*place) {
@@ -171,6 +193,12 @@ fn trunks(settings: &mut Settings, running: &Settings, listeners: &[ListenerId])
         route.from.iter_mut().chain(route.to.iter_mut()).for_each(here);
     }
     retired
+}
+
+/// Whether two trunks have a source in common.
+fn shared(one: &Trunk, other: &Trunk) -> bool {
+    let meet = |left: &IpNet, right: &IpNet| left.contains(right) || right.contains(left);
+    one.sources.iter().any(|left| other.sources.iter().any(|right| meet(left, right)))
 }
 
 fn trunk_id(place: usize) -> TrunkId {

@@ -21,8 +21,28 @@ pub fn examine(path: &Path) -> Vec<Finding> {
         Ok(read) => findings.extend(read.findings),
         Err(finding) => findings.push(finding),
     }
+    findings.extend(of_files(&loaded.settings));
     findings.extend(of_own_names(&loaded.settings));
     findings
+}
+
+/// What is wrong with the places of the files that a start makes. Warnings: this may be another machine.
+fn of_files(settings: &Settings) -> Vec<Finding> {
+    let records = settings.records.as_ref().map(|records| (&records.path, "path in [records]"));
+    let files = records.into_iter().chain([(&settings.admin_socket, "socket in [admin]")]);
+    let finding = |(file, key): (&std::path::PathBuf, &str)| {
+        let folder = file.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+        let (message, remedy) = if file.is_dir() {
+            (format!("{} is a folder", file.display()), format!("name a file as {key}"))
+        } else if !folder.is_dir() {
+            let remedy = format!("make it before the start, or change {key}");
+            (format!("the folder of {} does not exist", file.display()), remedy)
+        } else {
+            return None;
+        };
+        Some(Finding::of_file(Severity::Warning, &settings.path, message).remedy(remedy))
+    };
+    files.filter_map(finding).collect()
 }
 
 /// What is wrong with where our own names lead (TDR-24), as far as the DNS says so now.
@@ -91,6 +111,7 @@ pub fn print_json(out: &mut impl Write, findings: &[Finding]) -> io::Result<()> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::{RecordNumbers, RecordSettings};
 
     fn faulty() -> Vec<Finding> {
         let folder = tempfile::tempdir().unwrap();
@@ -108,6 +129,20 @@ mod tests {
         let fine = crate::config::tests::lab_with("hosts", "\"sbc1.example.com\" = \"127.0.0.1\"");
         assert!(of_own_names(&fine).is_empty(), "where the lab listens");
         assert!(own_names(&crate::config::tests::lab_with("numbers", "country = \"DE\"")).is_empty(), "not asked");
+    }
+
+    #[test]
+    fn places_where_no_file_can_be_made_are_found_before_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let (here, there) = (folder.path().display(), folder.path().join("none/calls.jsonl"));
+        let mut lab = crate::config::tests::lab_with("admin", &format!("socket = \"{here}\""));
+        lab.records = Some(RecordSettings { path: there, numbers: RecordNumbers::Full, refused: true });
+        let found: Vec<String> = of_files(&lab).iter().map(ToString::to_string).collect();
+        assert_eq!(found.len(), 2, "{found:#?}");
+        assert!(found[0].contains("does not exist; make it") && found[1].contains("is a folder"), "{found:#?}");
+        lab.admin_socket = folder.path().join("t.sock");
+        lab.records = None;
+        assert!(of_files(&lab).is_empty());
     }
 
     #[test]

@@ -308,7 +308,7 @@ pub(super) fn advice(word: &str, known: &[&str]) -> String {
 }
 
 /// How many single-character edits lie between two words.
-fn distance(left: &str, right: &str) -> usize {
+pub(super) fn distance(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();
     let mut row: Vec<usize> = (0..=right.len()).collect();
     for (above, left) in left.chars().enumerate() {

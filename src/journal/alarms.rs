@@ -29,7 +29,7 @@ pub struct Alarms {
 }
 
 impl Alarms {
-    /// Raises or clears; repeats change the text and nothing else.
+    /// Raises or clears; repeats change the text, and the severity of what has become worse or better.
     pub fn apply(&self, alarm: &Alarm, unix_ms: u64) {
         let mut raised = self.raised.lock().unwrap_or_else(PoisonError::into_inner);
         let Alarm { key, severity, text, remedy, .. } = alarm;
@@ -41,13 +41,16 @@ impl Alarms {
         }
         let full = raised.len() >= MAX_ALARMS;
         match raised.get_mut(key) {
-            Some(known) => known.text.clone_from(text),
+            Some(known) => {
+                known.text.clone_from(text);
+                if known.severity != severity_word(*severity) {
+                    known.severity = severity_word(*severity).into();
+                    log(alarm);
+                }
+            }
             None if full => tracing::error!(key, text, "alarm not kept: too many"),
             None => {
-                match severity {
-                    Severity::Warning => tracing::warn!(key, text, remedy, "alarm raised"),
-                    Severity::Critical => tracing::error!(key, text, remedy, "alarm raised"),
-                }
+                log(alarm);
                 let entry = Raised {
                     key: key.clone(),
                     severity: severity_word(*severity).into(),
@@ -68,6 +71,13 @@ impl Alarms {
     /// Whether this one is raised.
     pub fn is_raised(&self, key: &str) -> bool {
         self.raised.lock().unwrap_or_else(PoisonError::into_inner).contains_key(key)
+    }
+}
+
+fn log(Alarm { key, severity, text, remedy, .. }: &Alarm) {
+    match severity {
+        Severity::Warning => tracing::warn!(key, text, remedy, "alarm raised"),
+        Severity::Critical => tracing::error!(key, text, remedy, "alarm raised"),
     }
 }
 
@@ -95,6 +105,17 @@ mod tests {
         assert_eq!((raised.len(), raised[0].since_ms, raised[0].text.as_str()), (1, 10, "two"));
         alarms.apply(&alarm("a", false, ""), 30);
         assert!(!alarms.is_raised("a"));
+    }
+
+    #[test]
+    fn a_warning_that_becomes_critical_is_shown_as_that() {
+        let alarms = Alarms::default();
+        alarms.apply(&alarm("certificate_expiry:public", true, "ends in 30 days"), 10);
+        let worse =
+            Alarm { severity: Severity::Critical, ..alarm("certificate_expiry:public", true, "ends in 7 days") };
+        alarms.apply(&worse, 20);
+        let raised = alarms.raised();
+        assert_eq!((raised[0].severity.as_str(), raised[0].since_ms), ("critical", 10));
     }
 
     #[test]

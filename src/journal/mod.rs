@@ -95,6 +95,8 @@ impl Journal {
         if let Some(before) = self.records.swap(opened.map(Arc::new)) {
             before.close();
         }
+        // What was wrong with the file before is nobody's concern now, and the new writer knows nothing of it.
+        self.alarm(records::alarm(None));
         Ok(())
     }
 
@@ -245,6 +247,7 @@ pub fn unix_ms() -> u64 {
 mod tests {
     use super::*;
     use crate::event::Severity;
+    use crate::settings::RecordNumbers;
     use uuid::Uuid;
 
     #[test]
@@ -263,6 +266,20 @@ mod tests {
         assert_eq!((second.sequence, second.worker), (1, None));
         let text = journal.metrics().render(&[], journal.alarms());
         assert!(text.contains("tandem_requests_refused_total{trunk=\"unknown\",status=\"404\"} 2"), "{text}");
+    }
+
+    #[test]
+    fn the_alarm_about_a_record_file_ends_with_its_use() {
+        let directory = tempfile::tempdir().unwrap();
+        let records = |path: std::path::PathBuf| RecordSettings { path, numbers: RecordNumbers::Full, refused: true };
+        let journal = Journal::open(Some(&records("/dev/full".into()))).unwrap();
+        let ended = || EventKind::CallEnded(Arc::default());
+        journal.write(Some(0), 1, Event { call: None, kind: ended() });
+        journal.close();
+        assert!(journal.alarms().is_raised("records"));
+        journal.write_records_to(Some(&records(directory.path().join("calls.jsonl")))).unwrap();
+        assert!(!journal.alarms().is_raised("records"));
+        journal.close();
     }
 
     #[test]

@@ -8,10 +8,12 @@
 use crate::event::{Alarm, CallRecord, Severity};
 use crate::pii::Pii;
 use crate::settings::{RecordNumbers, RecordSettings};
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use std::fs::{File, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -164,8 +166,9 @@ impl Output {
     /// Appends whole lines, or nothing.
     fn append(&mut self, line: &[u8]) -> io::Result<()> {
         let mut file = match self.file.take() {
-            Some(file) => file,
-            None => open(&self.path)?,
+            // A file that was deleted takes lines still, and nobody ever reads them.
+            Some(file) if file.metadata()?.nlink() > 0 => file,
+            _ => open(&self.path)?,
         };
         self.length = file.metadata()?.len();
         let written = file.write_all(line);
@@ -179,8 +182,14 @@ impl Output {
     }
 }
 
+/// Never waits: opening a pipe that nobody reads would, and with it the start, a reload or the end of the process.
 fn open(path: &PathBuf) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+    let unread = |error: io::Error| match error.raw_os_error() {
+        Some(code) if code == Errno::ENXIO as i32 => io::Error::new(error.kind(), "it is a pipe that nobody reads"),
+        _ => error,
+    };
+    let flags = OFlag::O_NONBLOCK.bits();
+    OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(flags).open(path).map_err(unread)
 }
 
 fn write_all(
@@ -317,6 +326,26 @@ mod tests {
         records.write(record("+14255550124"));
         records.close();
         assert_eq!((lines(&path).len(), lines(&old).len()), (1, 1));
+    }
+
+    #[test]
+    fn a_file_that_was_deleted_is_made_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("calls.jsonl");
+        let mut output = Output { file: Some(open(&path).unwrap()), path: path.clone(), length: 0 };
+        output.append(b"{}\n").unwrap();
+        std::fs::remove_file(&path).unwrap();
+        output.append(b"[]\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "[]\n");
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_reads_is_an_error_and_no_wait() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("calls.jsonl");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let error = Records::open(&settings(path, RecordNumbers::Full), |_| {}).unwrap_err();
+        assert!(error.to_string().contains("nobody reads"), "{error}");
     }
 
     #[test]

@@ -32,6 +32,18 @@ pub(super) fn directory(finding: Option<&Finding>) -> Alarm {
     }
 }
 
+/// A new path of the record file that cannot be used.
+pub(super) fn moved_records(error: Option<&std::io::Error>) -> Alarm {
+    let text = |error| format!("call records are still written where they were: {error}");
+    Alarm {
+        key: "records_path".into(),
+        severity: Severity::Warning,
+        raised: error.is_some(),
+        text: error.map_or("call records are written where the configuration says".into(), text),
+        remedy: "correct path in [records], or make its folder, and reload",
+    }
+}
+
 /// Identity or trust of a trunk that are not in force.
 pub(super) fn tls(trunk: &str, fault: Option<String>) -> Alarm {
     Alarm {

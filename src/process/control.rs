@@ -185,12 +185,18 @@ impl Control {
         };
         let mut warnings: Vec<String> = loaded.warnings.iter().map(|finding| finding.to_string()).collect();
         warnings.extend(loaded.retired.iter().map(|trunk| format!("trunk {trunk} takes no new calls")));
-        let (settings, restart_keys) = (Arc::new(loaded.settings), loaded.restart_keys);
-        if settings.records != before.settings.records
-            && let Err(error) = journal.write_records_to(settings.records.as_ref())
-        {
+        let (mut settings, restart_keys) = (loaded.settings, loaded.restart_keys);
+        let moved = match settings.records != before.settings.records {
+            true => journal.write_records_to(settings.records.as_ref()),
+            false => Ok(()),
+        };
+        journal.alarm(alarms::moved_records(moved.as_ref().err()));
+        if let Err(error) = moved {
             warnings.push(format!("call records are still written where they were: {error}"));
+            // What is in force, so that the next reload tries again.
+            settings.records.clone_from(&before.settings.records);
         }
+        let settings = Arc::new(settings);
         let read = directory_file::of_settings(&settings);
         journal.alarm(alarms::directory(read.as_ref().err()));
         let directory = match read {
@@ -220,6 +226,10 @@ impl Control {
         self.files = Files::watch(&settings, self.near.clone(), Some(&self.files));
         self.look();
         journal.metrics().reloads.inc();
+        // Most reloads are asked for by a signal or by a file: nobody else hears of them.
+        for warning in &warnings {
+            tracing::warn!("{warning}");
+        }
         tracing::info!(?restart_keys, warnings = warnings.len(), "configuration reloaded");
         Reloaded { accepted: true, error: String::new(), restart_keys, warnings }
     }

@@ -94,6 +94,33 @@ impl StartError {
             Self::System(_) => 71,
         }
     }
+
+    /// What to do about it.
+    pub fn remedy(&self) -> &'static str {
+        use io::ErrorKind::{AddrInUse, AddrNotAvailable, NotFound, PermissionDenied};
+        match self {
+            Self::Tls(_) | Self::Directory(_) => "run tandem check, and correct what it finds",
+            Self::Records { error, .. } if error.kind() == NotFound => "make its folder, or change path in [records]",
+            Self::Records { .. } => "change path in [records], or let the user that runs Tandem write there",
+            Self::Listen { error, .. } if error.kind() == AddrInUse => {
+                "another process has this port, perhaps another Tandem (ss -tulpn shows it): stop it, or listen elsewhere"
+            }
+            Self::Listen { error, .. } if error.kind() == AddrNotAvailable => {
+                "no interface of this machine has this address (ip address shows them): listen on one that is there"
+            }
+            Self::Listen { error, .. } if error.kind() == PermissionDenied => {
+                "ports below 1024 need CAP_NET_BIND_SERVICE: grant it, or listen on another port"
+            }
+            Self::Listen { .. } => "correct listen, and start again",
+            Self::Admin { error, .. } if error.kind() == NotFound => "make its folder, or change socket in [admin]",
+            Self::Admin { error, .. } if error.kind() == AddrInUse => {
+                "stop that one first (tandem drain), or give this one a socket of its own in [admin]"
+            }
+            Self::Admin { .. } => "change socket in [admin], or let the user that runs Tandem write there",
+            Self::Resolver(_) => "correct servers in [dns], or /etc/resolv.conf",
+            Self::System(_) => "look at the limits of the system (ulimit -a, cgroups), and start again",
+        }
+    }
 }
 
 /// What every part of the control plane shares.

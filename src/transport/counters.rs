@@ -39,7 +39,7 @@ counters! {
     accepted: "Connections accepted and dealt to a worker.",
     accept_errors: "Failures of accept itself, such as too many open files.",
     strangers: "Connections and datagrams dropped because no trunk has their source address there.",
-    overload_refused: "Connections closed because the worker had its most connections or handshakes.",
+    overload_refused: "Connections closed because the worker, or their trunk in it, had its most connections or handshakes.",
     handshakes: "TLS handshakes completed, either role.",
     handshake_failures: "TLS handshakes that failed, either role.",
     handshake_timeouts: "TLS handshakes that took too long, either role.",

@@ -1,8 +1,9 @@
 //! How a connection comes to be: the handshake of a peer that called, and the dialling of a hop.
 
-use super::endpoint::{Flow, Handshake, Link, Shared};
+use super::endpoint::{Flow, Link, Shared};
 use super::listen::{Accepted, tune};
 use super::names_of;
+use super::places::Place;
 use super::resolver::written_port;
 use super::tls::names_fit;
 use super::verify::is_wrong_name;
@@ -17,8 +18,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::{LazyConfigAcceptor, TlsConnector};
 
-/// Completes and serves a connection that a peer opened.
-pub(super) async fn welcome(shared: Rc<Shared>, accepted: Accepted, handshake: Option<Handshake>) {
+/// Completes and serves a connection that a peer opened, which holds its place until it ends.
+pub(super) async fn welcome(shared: Rc<Shared>, accepted: Accepted, mut place: Place) {
     let Accepted { stream, listener, transport, source, trunks } = accepted;
     let Ok(stream) = TcpStream::from_std(stream) else { return };
     tune(&stream);
@@ -36,7 +37,7 @@ pub(super) async fn welcome(shared: Rc<Shared>, accepted: Accepted, handshake: O
             return;
         }
     };
-    drop(handshake);
+    place.secured();
     match done {
         Ok((stream, link, sni)) => {
             shared.counters.handshakes.add();

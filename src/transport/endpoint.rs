@@ -8,6 +8,7 @@ use super::connection::serve;
 use super::counters::Counters;
 use super::datagram::Datagrams;
 use super::listen::{Accepted, callers};
+use super::places::Places;
 use super::queue::{Ending, Queue};
 use super::resolver::{Resolver, may_reach};
 use super::tls::names_fit;
@@ -89,7 +90,7 @@ pub(super) struct Shared {
     pub(super) arrivals: mpsc::Sender<Arrival>,
     pub(super) counters: Arc<Counters>,
     next: Cell<u64>,
-    handshakes: Cell<usize>,
+    places: Rc<Places>,
     flows: RefCell<HashMap<u64, Rc<Flow>>>,
     by_address: RefCell<HashMap<(TrunkId, Transport, SocketAddr), Rc<Flow>>>,
     by_host: RefCell<HashMap<HostKey, Rc<Flow>>>,
@@ -147,7 +148,7 @@ impl Endpoint {
             arrivals,
             counters,
             next: Cell::new(0),
-            handshakes: Cell::new(0),
+            places: Rc::default(),
             flows: RefCell::default(),
             by_address: RefCell::default(),
             by_host: RefCell::default(),
@@ -165,17 +166,14 @@ impl Endpoint {
     pub fn adopt(&self, accepted: Accepted) {
         let shared = self.0.clone();
         let settings = shared.state.load();
-        let bounds = &settings.connections;
-        let handshakes = shared.handshakes.get();
-        let full = shared.flows.borrow().len() + handshakes >= bounds.max_connections;
-        if full || (accepted.transport == Transport::Tls && handshakes >= bounds.max_handshakes) {
+        // Taken before the task runs: many may be dealt at once.
+        let place = shared.places.take(&accepted, shared.flows.borrow().len(), &settings.connections);
+        let Some(place) = place else {
             shared.counters.overload_refused.add();
-            tracing::warn!(source = %accepted.source, "connection refused: too many");
+            tracing::warn!(source = %accepted.source, "connection refused: too many of its trunk, or of all");
             return;
-        }
-        // Counted before the task runs: many may be dealt at once.
-        let handshake = (accepted.transport == Transport::Tls).then(|| shared.handshake());
-        tokio::task::spawn_local(dial::welcome(shared.clone(), accepted, handshake));
+        };
+        tokio::task::spawn_local(dial::welcome(shared.clone(), accepted, place));
     }
 
     /// Takes a clone of a UDP listener's socket. Every worker sends on one; the one with `receive` reads.
@@ -246,7 +244,7 @@ impl Endpoint {
             connections: flows.len(),
             dialling: flows.values().filter(|flow| !flow.link.borrow().open).count(),
             accepted: flows.values().filter(|flow| !flow.dialled()).count(),
-            handshakes: self.0.handshakes.get(),
+            handshakes: self.0.places.handshakes(),
             datagram_flows: self.0.datagrams.borrow().len(),
         }
     }
@@ -335,7 +333,7 @@ impl Shared {
             self.counters.forbidden_addresses.add();
             return Err(SendError::Forbidden);
         }
-        if self.flows.borrow().len() + self.handshakes.get() >= state.connections.max_connections {
+        if self.flows.borrow().len() + self.places.handshakes() >= state.connections.max_connections {
             self.counters.overload_refused.add();
             return Err(SendError::TooManyConnections);
         }
@@ -532,21 +530,6 @@ impl Shared {
                 self.by_host.borrow_mut().entry(key).or_insert_with(|| flow.clone());
             }
         }
-    }
-
-    /// Counts a handshake until the result is dropped.
-    pub(super) fn handshake(self: &Rc<Self>) -> Handshake {
-        self.handshakes.set(self.handshakes.get() + 1);
-        Handshake(self.clone())
-    }
-}
-
-/// A handshake under way.
-pub(super) struct Handshake(Rc<Shared>);
-
-impl Drop for Handshake {
-    fn drop(&mut self) {
-        self.0.handshakes.set(self.0.handshakes.get().saturating_sub(1));
     }
 }
 

@@ -23,6 +23,7 @@ mod datagram;
 mod dial;
 mod endpoint;
 mod listen;
+mod places;
 mod probe;
 mod program;
 mod queue;

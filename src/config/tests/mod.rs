@@ -441,3 +441,19 @@ fn what_is_not_toml_is_reported_with_its_line() {
     assert!(load(Path::new("/nonexistent/tandem.toml")).unwrap_err()[0].message.contains("cannot be read"));
     assert_error("# nothing\n", "edge is missing", "# nothing");
 }
+
+#[test]
+fn a_file_in_another_encoding_is_told_with_its_line_and_what_to_do() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("tandem.toml");
+    std::fs::write(&path, b"[edge]\n# M\xfcnchen\n").unwrap();
+    let found = load(&path).unwrap_err();
+    let line = found[0].to_string();
+    assert!(line.contains("line 2 is not UTF-8") && line.contains("save it as UTF-8"), "{line}");
+}
+
+#[test]
+fn what_stands_twice_is_told_with_a_remedy() {
+    let found = settle(Source { path: "t.toml".into(), text: "[trunk.a]\n[trunk.a]\n".into() }, 0).unwrap_err();
+    assert!(found[0].to_string().contains("t.toml:2:8") && found[0].remedy.is_some(), "{found:?}");
+}

@@ -157,10 +157,33 @@ fn listeners_wait_for_a_restart_and_trunks_follow_those_that_are_there() {
     assert!(moved.restart_keys.contains(&"listen".to_owned()));
     let trunk = &moved.settings.trunks[0].trunk;
     let source = "52.112.0.10:40000".parse().unwrap();
-    assert!(
-        running.listeners.iter().all(|listener| !trunk.may_call(source, listener.id, Transport::Tls)),
-        "nowhere yet"
+    assert!(trunk.may_call(source, ListenerId(1), Transport::Tls), "where it could so far");
+    assert_eq!(trunk.port, running.trunks[0].trunk.port, "its Contact leads there");
+}
+
+#[test]
+fn a_trunk_that_is_new_or_has_a_new_neighbour_waits_for_its_listener_and_a_warning_says_so() {
+    let folder = folder_with(&leaf(), rsa());
+    let running = loaded_in(&folder, LAB).unwrap().settings;
+    write(
+        &folder,
+        "tandem.toml",
+        &changed("127.0.0.1:5061", "127.0.0.1:5063")
+            .replace("trunk.genesys]", "trunk.other]")
+            .replace("\"genesys\"]", "\"other\"]")
+            .replace("from = \"genesys\"", "from = \"other\""),
     );
+    let reload = reload(&running.path, &running).unwrap();
+    let waiting: Vec<_> = reload.warnings.iter().filter(|warning| warning.message.contains("is open")).collect();
+    assert!(waiting.len() == 1 && waiting[0].message.contains("trunk other"), "{:?}", reload.warnings);
+
+    let mut moved = settings(&changed("127.0.0.1:5061", "127.0.0.1:5063"));
+    let sources = moved.trunks[0].trunk.sources.clone();
+    moved.trunks[1].trunk = Arc::new(Trunk { sources, ..(*moved.trunks[1].trunk).clone() });
+    let source = "52.112.0.10:40000".parse().unwrap();
+    let moved = diff(&running, moved).settings;
+    let called = |listener: &ListenerSettings| moved.trunks[0].trunk.may_call(source, listener.id, Transport::Tls);
+    assert!(!moved.listeners.iter().any(called), "which policy of TLS would hold?");
 }
 
 #[test]

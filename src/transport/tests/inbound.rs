@@ -2,6 +2,7 @@
 
 use super::*;
 use rustls::version::{TLS12, TLS13};
+use tokio::net::TcpSocket;
 
 /// A certificate like the hub's since 2026: for servers only.
 fn hub() -> Leaf<'static> {
@@ -263,5 +264,48 @@ fn handshakes_beyond_the_bound_are_refused() {
         let mut second = TcpStream::connect(site.tls).await.unwrap();
         assert_eq!(second.read(&mut [0; 1]).await.unwrap_or(0), 0);
         assert_eq!(site.counters.overload_refused.count(), 1);
+    });
+}
+
+#[test]
+fn the_peers_of_one_trunk_leave_half_of_the_places_to_the_others() {
+    run(async {
+        for transport in [Transport::Tls, Transport::Tcp] {
+            let from = |source: &str| vec![format!("{source}/32").parse().unwrap()];
+            let mut site = Site::new().with(transport, false, |trunk, _| trunk.sources = from("127.0.0.1")).with(
+                transport,
+                false,
+                |trunk, _| trunk.sources = from("127.0.0.2"),
+            );
+            (site.connections.max_handshakes, site.connections.max_connections) = match transport {
+                Transport::Tls => (3, 100),
+                _ => (8, 3),
+            };
+            let site = site.start();
+            let address = if transport == Transport::Tls { site.tls } else { site.tcp };
+            let connect = async |source: &str| {
+                let socket = TcpSocket::new_v4().unwrap();
+                socket.bind(format!("{source}:0").parse().unwrap()).unwrap();
+                socket.connect(address).await.unwrap()
+            };
+            let (first, _second) = (connect("127.0.0.1").await, connect("127.0.0.1").await);
+            let mut third = connect("127.0.0.1").await;
+            assert_eq!(third.read(&mut [0; 1]).await.unwrap_or(0), 0);
+            assert_eq!(site.counters.overload_refused.count(), 1);
+            // Answered in the order in which they came: what is refused after it shows that the other was not.
+            let _other = connect("127.0.0.2").await;
+            let mut last = connect("127.0.0.2").await;
+            assert_eq!(last.read(&mut [0; 1]).await.unwrap_or(0), 0);
+            assert_eq!(site.counters.overload_refused.count(), 2);
+            drop(first);
+            let held = || site.endpoint.gauges().handshakes + site.endpoint.gauges().connections;
+            while held() > 2 {
+                tokio::task::yield_now().await;
+            }
+            let _again = connect("127.0.0.1").await;
+            while held() < 3 {
+                tokio::task::yield_now().await;
+            }
+        }
     });
 }
