@@ -203,6 +203,8 @@ impl Draft {
                     }
                 },
                 Name::RecordRoute if dialog => draft.put(line.name, line.value),
+                // §8.2.6.1: a 100 gives it back, at once as it goes out here.
+                Name::Timestamp if status == 100 => draft.put(line.name, line.value),
                 Name::From | Name::CallId | Name::CSeq => draft.put(line.name, line.value),
                 Name::To if status > 100 && !to_tag.is_empty() && super::tag(line.value).is_none() => {
                     draft.put_parts(Name::To, &[line.value, ";tag=", to_tag])
