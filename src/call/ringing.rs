@@ -189,10 +189,21 @@ impl Call {
         }
     }
 
+    /// How long the caller says that its INVITE holds (§13.3.1 step 1); `None`: for as long as it may ring.
+    pub(super) fn invite_holds(&self) -> Option<Duration> {
+        let expires = self.caller.incoming.as_ref()?.request.header(Name::Expires)?;
+        decimal(expires).ok().map(|seconds| Duration::from_secs(u64::from(seconds)))
+    }
+
     pub(super) fn ring_timed_out(&mut self, cx: &mut Context) {
-        if self.phase == Phase::Proceeding {
-            self.refuse_caller(cx, 480, "No answer", "the called party did not answer in time", None);
+        if self.phase != Phase::Proceeding {
+            return;
         }
+        let rang = Duration::from_millis(cx.now.unix_ms.saturating_sub(self.record.started_ms));
+        if self.invite_holds().is_some_and(|holds| holds <= rang) {
+            return self.refuse_caller(cx, 487, "Request Terminated", "the INVITE expired", None);
+        }
+        self.refuse_caller(cx, 480, "No answer", "the called party did not answer in time", None);
     }
 }
 

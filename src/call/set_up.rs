@@ -201,7 +201,8 @@ impl Call {
             // From the first attempt to the answer, whatever the targets say meanwhile (GEN-82).
             let longest = self.targets.last().and_then(|target| cx.snapshot.trunk(target.trunk));
             let longest = longest.map_or(LONGEST_RING, |trunk| trunk.ring_timeout);
-            cx.set_timer(self.key, Timer::Ring, longest);
+            let holds = self.invite_holds();
+            cx.set_timer(self.key, Timer::Ring, holds.map_or(longest, |holds| holds.min(longest)));
         }
         let Some(target) = self.targets.pop() else {
             return self.refuse_caller(cx, 503, "No target left", "no target could be tried", None);
