@@ -151,7 +151,7 @@ fn parse(source: Source, country_code: &str) -> Result<ReadDirectory, Finding> {
         findings.push(at(Severity::Warning, place, message).remedy("keep one row for each number"));
     }
     findings.sort_by_key(|finding| finding.span.as_ref().map_or(usize::MAX, |span| span.start));
-    if findings.len() > MAX_FINDINGS {
+    if wrong > MAX_FINDINGS {
         findings.truncate(MAX_FINDINGS);
         let message = format!("{wrong} rows are bad or stand twice: only the first are shown");
         findings.push(at(Severity::Error, None, message).remedy("mend what writes the file"));
@@ -286,6 +286,9 @@ mod tests {
         let found = parsed(&format!("number,user\n{rows}")).unwrap();
         assert_eq!((found.directory.len(), found.findings.len()), (1, MAX_FINDINGS + 1));
         assert!(found.findings[MAX_FINDINGS].message.contains("5999 rows"), "{}", found.findings[MAX_FINDINGS]);
+        let bad = parsed(&format!("number,user\n+496955501007,alice\n{}", "x,y\n".repeat(3000))).unwrap();
+        assert_eq!(bad.findings.len(), MAX_FINDINGS + 1);
+        assert!(bad.findings[MAX_FINDINGS].message.contains("3000 rows"), "{}", bad.findings[MAX_FINDINGS]);
         let none = parsed(&format!("number,user\n{}", "x,y\n".repeat(3000))).unwrap_err();
         assert!(none.message.contains("not a telephone number"), "{none}");
     }
