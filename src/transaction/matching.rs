@@ -75,14 +75,19 @@ fn put(key: &mut Key, part: &str) {
     key.push(0);
 }
 
-/// Values under ids that are never used again soon: 32 bits of place, 30 of generation.
+/// Values under ids that are never used again soon: 20 bits of place (the tables are bounded far below), 26 of generation.
 #[derive(Debug)]
 pub(super) struct Table<T> {
     slab: Slab<(u64, T)>,
     generation: u64,
 }
 
-const GENERATIONS: u64 = 1 << 30;
+const PLACE_BITS: u32 = 20;
+const GENERATION_BITS: u32 = 26;
+const GENERATIONS: u64 = 1 << GENERATION_BITS;
+
+/// The bits of an id.
+pub(super) const ID_BITS: u32 = PLACE_BITS + GENERATION_BITS;
 
 impl<T> Table<T> {
     pub(super) fn new() -> Self {
@@ -92,17 +97,17 @@ impl<T> Table<T> {
     pub(super) fn insert(&mut self, value: T) -> u64 {
         self.generation = (self.generation + 1) % GENERATIONS;
         let at = self.slab.insert((self.generation, value)) as u64;
-        self.generation << 32 | at
+        self.generation << PLACE_BITS | at
     }
 
     pub(super) fn get(&self, id: u64) -> Option<&T> {
         let (generation, value) = self.slab.get(place(id)?)?;
-        (*generation == id >> 32).then_some(value)
+        (*generation == id >> PLACE_BITS).then_some(value)
     }
 
     pub(super) fn get_mut(&mut self, id: u64) -> Option<&mut T> {
         let (generation, value) = self.slab.get_mut(place(id)?)?;
-        (*generation == id >> 32).then_some(value)
+        (*generation == id >> PLACE_BITS).then_some(value)
     }
 
     pub(super) fn remove(&mut self, id: u64) -> Option<T> {
@@ -116,7 +121,7 @@ impl<T> Table<T> {
 }
 
 fn place(id: u64) -> Option<usize> {
-    usize::try_from(id & u64::from(u32::MAX)).ok()
+    usize::try_from(id & ((1 << PLACE_BITS) - 1)).ok()
 }
 
 /// Ids by the hash of a key; the key itself is with the value.

@@ -150,15 +150,18 @@ pub enum Effect {
 
 /// Where the tokens of transactions begin: those of messages without one, such as the ACK of
 /// a 2xx, stay below.
-pub const TOKENS: u64 = 1 << 62;
+pub const TOKENS: u64 = 1 << matching::ID_BITS;
 
-/// What a token was for: the two highest bits. The rest is the transaction's id.
+/// The bits of a token: the shell has those above for itself.
+pub const TOKEN_BITS: u32 = matching::ID_BITS + 2;
+
+/// What a token was for: its two highest bits. The rest is the transaction's id.
 const REQUEST: u64 = 1;
 const ACKNOWLEDGEMENT: u64 = 2;
 const RESPONSE: u64 = 3;
 
 fn token(kind: u64, id: u64) -> Token {
-    Token(kind << 62 | id)
+    Token(kind << matching::ID_BITS | id)
 }
 
 /// What T1 may be: zero would never let time pass, more than a minute would be nobody's round trip.
@@ -224,7 +227,7 @@ impl Transactions {
 
     /// A message went out on `flow`: its answer, or its loss, concerns that flow. Tokens of others are ignored.
     pub fn sent(&mut self, token: Token, flow: FlowId) {
-        if token.0 >> 62 == REQUEST {
+        if token.0 >> matching::ID_BITS == REQUEST {
             self.request_sent(token.0 & (TOKENS - 1), flow);
         }
     }
@@ -232,7 +235,7 @@ impl Transactions {
     /// A message could not be sent. Tokens of others are ignored.
     pub fn send_failed(&mut self, _now: Instant, token: Token) {
         let id = token.0 & (TOKENS - 1);
-        match token.0 >> 62 {
+        match token.0 >> matching::ID_BITS {
             REQUEST => self.request_failed(id),
             RESPONSE => self.response_failed(id),
             // A lost ACK is asked for again by the repeated response.

@@ -8,6 +8,7 @@ use crate::flow::{FlowId, Now, Peer, Transport};
 use crate::io::{Answer, Destination, Input, Output, Question, QuestionId, Token, UNTRACKED};
 use crate::journal::unix_ms;
 use crate::sip::{Message, Method, Name, tag};
+use crate::transaction::TOKEN_BITS;
 use crate::transport::{Arrival, Endpoint};
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -25,10 +26,6 @@ const BATCH: usize = 64;
 
 /// The longest sleep: how often a worker with nothing to do shows that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(2);
-
-/// Where the sender's worker stands in the [`Token`] of what is sent for another: above this bit, plus
-/// one. The core counts its tokens from 0 and never gets there.
-const TOKEN_BITS: u32 = 48;
 
 /// One life of a worker: its core, its connections, and what is between them.
 pub(super) struct Worker {
@@ -472,7 +469,7 @@ fn seed(first: [u8; 32], restarts: u32) -> [u8; 32] {
     seed
 }
 
-/// The token under which we send for `worker`.
+/// The token under which we send for `worker`: that stands, plus one, above what the core's tokens take.
 fn foreign(worker: u16, token: Token) -> Token {
     Token((u64::from(worker) + 1) << TOKEN_BITS | token.0)
 }

@@ -169,12 +169,14 @@ mod tests {
     use std::time::Instant;
 
     /// What the control plane would make of a configuration with one trunk of TCP.
-    fn state() -> TransportState {
+    fn state(host: &str) -> TransportState {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("tandem.toml");
-        let text = "[edge]\nfqdn = \"sbc1.example.com\"\nlisten = [\"tcp:127.0.0.1:5060\"]\n\
-                    [trunk.carrier]\nkind = \"generic\"\ntransport = \"tcp\"\nhosts = [\"127.0.0.1\"]\n\
-                    sources = [\"127.0.0.1/32\"]\noptions_interval = \"off\"\n[[route]]\nto = [\"carrier\"]\n";
+        let text = format!(
+            "[edge]\nfqdn = \"sbc1.example.com\"\nlisten = [\"tcp:127.0.0.1:5060\"]\n\
+             [trunk.carrier]\nkind = \"generic\"\ntransport = \"tcp\"\nhosts = [\"{host}\"]\n\
+             sources = [\"127.0.0.1/32\"]\noptions_interval = \"off\"\n[[route]]\nto = [\"carrier\"]\n"
+        );
         std::fs::write(&path, text).unwrap();
         let settings = config::load(&path).unwrap().settings;
         let snapshot = Snapshot {
@@ -202,47 +204,98 @@ mod tests {
         (lines[0].clone(), field("CSeq: ").unwrap(), field("Retry-After: ").is_some())
     }
 
+    /// Worker 0 of two at work; worker 1 is never started: nobody empties its queue but the test.
+    struct Lab {
+        exchange: Arc<Exchange>,
+        journal: Arc<Journal>,
+        phase: watch::Sender<Phase>,
+        worker: JoinHandle<()>,
+        /// A worker ends when nobody can tell it anything new.
+        _snapshots: watch::Sender<Arc<Snapshot>>,
+        _runtime: tokio::runtime::Runtime,
+    }
+
+    impl Lab {
+        fn new(state: TransportState) -> Self {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let counters = Arc::new(Counters::default());
+            let name_servers = [([127, 0, 0, 1], 1).into()];
+            let resolver =
+                Resolver::new(runtime.handle().clone(), &name_servers, BTreeMap::new(), 1, counters.clone()).unwrap();
+            let phase = watch::Sender::new(Phase::Serving);
+            let snapshots = watch::Sender::new(state.snapshot.clone());
+            let exchange = Exchange::new(2, Vec::new());
+            let journal = Journal::open(None).unwrap();
+            let start = WorkerStart {
+                node: 1,
+                worker: 0,
+                epoch: 1,
+                exchange: exchange.clone(),
+                state: Arc::new(ArcSwap::from_pointee(state)),
+                resolver,
+                counters,
+                journal: journal.clone(),
+                tally: Tally::new(Instant::now()),
+                snapshots: snapshots.subscribe(),
+                phase: phase.subscribe(),
+                seed: [7; 32],
+            };
+            let worker = spawn(start).unwrap();
+            Self { exchange, journal, phase, worker, _snapshots: snapshots, _runtime: runtime }
+        }
+
+        /// A connection of the trunk's to worker 0.
+        fn connect(&self) -> TcpStream {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            let (accepted, source) = listener.accept().unwrap();
+            accepted.set_nonblocking(true).unwrap();
+            let (listener, transport) = (ListenerId(0), Transport::Tcp);
+            let trunks = SmallVec::from_iter([TrunkId(0)]);
+            let accepted = Accepted { stream: accepted, listener, transport, source, trunks };
+            assert!(self.exchange.desk(0).unwrap().order(Order::Accept(accepted)));
+            stream
+        }
+
+        fn end(self) {
+            self.phase.send_replace(Phase::Stopped);
+            self.worker.join().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_host_that_refuses_the_connection_is_passed_over_and_nothing_waits_for_it() {
+        // A port that was free a moment ago.
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let lab = Lab::new(state(&closed.to_string()));
+        let mut stream = lab.connect();
+        let request = |method: &str, tag: &str| {
+            format!(
+                "{method} sip:+14255550123@sbc1.example.com SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1;branch=z9hG4bK1\r\n\
+                 From: <sip:+14255550100@127.0.0.1>;tag=1\r\nTo: <sip:+14255550123@sbc1.example.com>{tag}\r\n\
+                 Call-ID: 1\r\nCSeq: 1 {method}\r\nContact: <sip:127.0.0.1>\r\nMax-Forwards: 70\r\n\
+                 Content-Length: 0\r\n\r\n"
+            )
+        };
+        stream.write_all(request("INVITE", "").as_bytes()).unwrap();
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        assert_eq!(response(&mut reader).0, "SIP/2.0 100 Trying");
+        assert_eq!(response(&mut reader).0, "SIP/2.0 503 Service Unavailable");
+        // The call is over with its last leg: the INVITE never left, so no late answer is waited for.
+        let (answer, calls) = tokio::sync::oneshot::channel();
+        assert!(lab.exchange.desk(0).unwrap().order(Order::Calls(answer)));
+        assert_eq!(calls.blocking_recv().unwrap().len(), 0);
+        lab.end();
+    }
+
     #[test]
     fn a_full_queue_between_workers_is_503_to_a_request_and_silence_to_an_ack() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let counters = Arc::new(Counters::default());
-        let name_servers = [([127, 0, 0, 1], 1).into()];
-        let resolver =
-            Resolver::new(runtime.handle().clone(), &name_servers, BTreeMap::new(), 1, counters.clone()).unwrap();
-        let state = state();
-        let phase = watch::Sender::new(Phase::Serving);
-        let snapshots = watch::Sender::new(state.snapshot.clone());
-        // Worker 1 is never started: nobody empties its queue but the test.
-        let exchange = Exchange::new(2, Vec::new());
-        let start = WorkerStart {
-            node: 1,
-            worker: 0,
-            epoch: 1,
-            exchange: exchange.clone(),
-            state: Arc::new(ArcSwap::from_pointee(state)),
-            resolver,
-            counters,
-            journal: Journal::open(None).unwrap(),
-            tally: Tally::new(Instant::now()),
-            snapshots: snapshots.subscribe(),
-            phase: phase.subscribe(),
-            seed: [7; 32],
-        };
-        let journal = start.journal.clone();
-        let worker = spawn(start).unwrap();
-        let other = exchange.desk(1).unwrap();
+        let lab = Lab::new(state("127.0.0.1"));
+        let other = lab.exchange.desk(1).unwrap();
         while other.post(Mail::Close(crate::flow::FlowId { node: 1, worker: 1, n: 0 })).is_ok() {}
 
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        let (accepted, source) = listener.accept().unwrap();
-        accepted.set_nonblocking(true).unwrap();
-        let (listener, transport) = (ListenerId(0), Transport::Tcp);
-        let trunks = SmallVec::from_iter([TrunkId(0)]);
-        let accepted = Accepted { stream: accepted, listener, transport, source, trunks };
-        assert!(exchange.desk(0).unwrap().order(Order::Accept(accepted)));
-
+        let mut stream = lab.connect();
         // Slot 1 is worker 1's: these belong to a call of its.
         let tag = Minter::new(1, 1, vec![1], [9; 32]).tag(1);
         let request = |method: &str, cseq: u32| {
@@ -259,7 +312,7 @@ mod tests {
         let unavailable = |cseq: &str| ("SIP/2.0 503 Service Unavailable".to_owned(), cseq.to_owned(), true);
         assert_eq!(response(&mut reader), unavailable("1 BYE"));
         assert_eq!(response(&mut reader), unavailable("3 INVITE"));
-        assert_eq!(journal.metrics().handover_refused.get(), 3);
+        assert_eq!(lab.journal.metrics().handover_refused.get(), 3);
 
         // With room for one, the next is handed over.
         let mut inbox = other.inbox.blocking_lock();
@@ -270,8 +323,8 @@ mod tests {
             _ => None,
         });
         assert_eq!(handed.unwrap().cseq().number, 4);
-        phase.send_replace(Phase::Stopped);
-        worker.join().unwrap();
+        drop(inbox);
+        lab.end();
     }
 
     #[test]
