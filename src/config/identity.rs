@@ -74,7 +74,12 @@ fn of_itself(section: &Section<'_>, files: &IdentityFiles, facts: &IdentityFacts
         let days = (certificate.not_after - now) / 86_400;
         let notice = i64::try_from(defaults::EXPIRY_NOTICE.as_secs()).unwrap_or(i64::MAX);
         if certificate.not_after < now {
-            let message = format!("the certificate of {} expired {} days ago", certificate.subject, -days);
+            let ago = match -days {
+                0 => "less than a day ago".to_owned(),
+                1 => "a day ago".to_owned(),
+                days => format!("{days} days ago"),
+            };
+            let message = format!("the certificate of {} expired {ago}", certificate.subject);
             findings.error(place.clone(), message).remedy("renew it").rule("TDR-15");
         } else if certificate.not_after < now.saturating_add(notice) {
             let message = format!("the certificate of {} expires in {days} days", certificate.subject);

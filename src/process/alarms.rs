@@ -2,8 +2,8 @@
 
 use crate::config::{Finding, OWN_NAME_REMEDY, own_names};
 use crate::event::{Alarm, Severity};
-use crate::flow::ListenerId;
 use crate::settings::{Settings, TrunkSettings};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// When the end of a certificate becomes a warning (TDR-15), and when it becomes critical.
@@ -95,12 +95,12 @@ pub(super) fn stuck(worker: u16, raised: bool) -> Alarm {
 }
 
 /// A listener that cannot accept any more.
-pub(super) fn listener(id: ListenerId, error: &std::io::Error) -> Alarm {
+pub(super) fn listener(address: SocketAddr, error: &std::io::Error) -> Alarm {
     Alarm {
-        key: format!("listener:{}", id.0),
+        key: format!("listener:{address}"),
         severity: Severity::Critical,
         raised: true,
-        text: format!("listener {} takes no connections: {error}", id.0),
+        text: format!("the listener of {address} takes no connections: {error}"),
         remedy: "restart Tandem",
     }
 }

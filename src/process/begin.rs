@@ -173,7 +173,7 @@ fn start_tasks(
         if listener.transport == Transport::Udp {
             continue;
         }
-        let id = listener.listener;
+        let address = listener.local_address()?;
         let (deal_to, state, counters) = (shared.clone(), shared.composer.state(), shared.counters.clone());
         let deal = move |accepted| {
             if !deal_to.exchange.deal(accepted) {
@@ -183,7 +183,7 @@ fn start_tasks(
         let journal = shared.journal.clone();
         runtime.spawn(async move {
             if let Err(error) = transport::accept_loop(listener, state, counters, deal).await {
-                journal.alarm(alarms::listener(id, &error));
+                journal.alarm(alarms::listener(address, &error));
             }
         });
     }

@@ -384,6 +384,23 @@ mod tests {
     }
 
     #[test]
+    fn tdr_11_the_seven_roots_are_known_by_their_names_and_fingerprints() {
+        // Whichever of them this system has: a fingerprint that is not the root's would leave it out.
+        let named = |certificate: &CertificateDer<'_>| {
+            let facts = crate::transport::CertificateFacts::read(certificate).ok()?;
+            MICROSOFT_ROOTS.iter().find(|(name, _)| facts.common_name.as_deref() == Some(name)).copied()
+        };
+        let all = rustls_native_certs::load_native_certs().certs;
+        for (certificate, (name, expected)) in all.iter().filter_map(|one| Some((one, named(one)?))) {
+            assert_eq!(fingerprint(certificate), expected, "{name}");
+        }
+        let mut fingerprints: Vec<&str> = MICROSOFT_ROOTS.iter().map(|(_, fingerprint)| *fingerprint).collect();
+        fingerprints.sort_unstable();
+        fingerprints.dedup();
+        assert_eq!(fingerprints.len(), 7);
+    }
+
+    #[test]
     fn tdr_11_a_root_that_microsoft_does_not_name_is_left_out() {
         let key = rcgen::KeyPair::generate().unwrap();
         let stranger = rcgen::CertificateParams::new(vec!["ca.example.com".into()]).unwrap().self_signed(&key).unwrap();

@@ -351,6 +351,11 @@ mod tests {
     }
 
     #[test]
+    fn options_go_out_each_minute_tdr_32() {
+        assert_eq!(teams(Cloud::Worldwide).options_interval, Some(Duration::from_secs(60)));
+    }
+
+    #[test]
     fn the_worldwide_hub_has_three_names_in_order_tdr_17() {
         let teams = defaults(&Platform::Teams { cloud: Cloud::Worldwide }).unwrap();
         assert_eq!(

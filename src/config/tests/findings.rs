@@ -274,3 +274,17 @@ fn numbers_that_both_platforms_own_are_reported_gen_90() {
     let read = directory_file::of_settings(&settings).unwrap();
     assert_eq!((read.directory.len(), read.findings[0].rule), (2, Some("GEN-90")));
 }
+
+#[test]
+fn an_rsa_key_that_is_too_short_is_refused_tdr_4() {
+    let folder = folder_with(&leaf(), rsa());
+    let made = std::process::Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:1024", "-nodes", "-days", "90", "-subj", "/CN=sbc1.example.com"])
+        .args(["-addext", "subjectAltName=DNS:sbc1.example.com", "-keyout", "sbc.key", "-out", "sbc.pem"])
+        .current_dir(folder.path())
+        .output()
+        .expect("openssl, which scripts/setup.sh installs");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let all = loaded_in(&folder, LAB).map_or_else(|findings| findings, |loaded| loaded.warnings);
+    assert_found_in(&all, Severity::Error, Some("TDR-4"), "key has 1024 bits", "certificate");
+}

@@ -197,6 +197,8 @@ fn the_shipped_configuration_is_complete_and_loads() {
     fs::copy(folder.path().join("sbc.key"), folder.path().join("certs/sbc1.key")).unwrap();
     fs::copy(root.join("config/users.csv"), folder.path().join("users.csv")).unwrap();
     let all = loaded_in(&folder, &text).map_or_else(|findings| findings, |loaded| loaded.warnings);
+    let words = "does not lead to a root that is known here";
+    assert_found_in(&all, Severity::Warning, Some("GEN-30"), words, "certificate");
     let beside_trust = all.iter().filter(|finding| !matches!(finding.rule, Some("TDR-9" | "GEN-30" | "TDR-11")));
     assert_eq!(lines(&beside_trust.cloned().collect::<Vec<_>>()), "", "the lab's CA is all that is wrong");
     let users = directory_file::read(&folder.path().join("users.csv"), "49").unwrap();

@@ -23,8 +23,8 @@ fn a(last: u8) -> RData {
     RData::A(A::new(127, 0, 0, last))
 }
 
-/// Answers from the zone; without one, with SERVFAIL.
-async fn dns(zone: Zone) -> SocketAddr {
+/// Answers from the zone, with this TTL in seconds; without one, with SERVFAIL.
+async fn dns(zone: Zone, ttl: u32) -> SocketAddr {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
     tokio::task::spawn_local(async move {
@@ -41,7 +41,7 @@ async fn dns(zone: Zone) -> SocketAddr {
                     None => answer.metadata.response_code = ResponseCode::NXDomain,
                     Some(records) => {
                         for data in records.iter().filter(|data| data.record_type() == asked.query_type()) {
-                            answer.add_answer(Record::from_rdata(asked.name().clone(), 1, data.clone()));
+                            answer.add_answer(Record::from_rdata(asked.name().clone(), ttl, data.clone()));
                         }
                     }
                 },
@@ -57,7 +57,11 @@ fn zone(records: &[(&'static str, Vec<RData>)]) -> Zone {
 }
 
 async fn resolver(zone: &Zone) -> (Arc<Resolver>, Arc<Counters>) {
-    let (server, counters) = (dns(zone.clone()).await, Arc::new(Counters::default()));
+    resolver_with(zone, 1).await
+}
+
+async fn resolver_with(zone: &Zone, ttl: u32) -> (Arc<Resolver>, Arc<Counters>) {
+    let (server, counters) = (dns(zone.clone(), ttl).await, Arc::new(Counters::default()));
     let runtime = tokio::runtime::Handle::current();
     (Resolver::new(runtime, &[server], BTreeMap::new(), 1, counters.clone()).unwrap(), counters)
 }
@@ -137,6 +141,19 @@ fn literals_and_the_static_table_are_not_asked_for() {
 }
 
 #[test]
+fn tdr_20_a_name_is_asked_again_within_a_quarter_of_an_hour_whatever_its_ttl() {
+    run(async {
+        let zone = zone(&[("hub.example.com.", vec![a(1)])]);
+        let (resolver, _) = resolver_with(&zone, 86_400).await;
+        let mut trunk = trunk(0, Transport::Tls);
+        trunk.hosts = vec![Host { name: "hub.example.com".into(), port: Some(5061) }];
+        let (_, fresh_for) = resolver.survey(&[Arc::new(trunk)]).await;
+        let quarter = Duration::from_secs(15 * 60);
+        assert!(fresh_for <= quarter && fresh_for > quarter / 2, "{fresh_for:?}");
+    });
+}
+
+#[test]
 fn the_last_good_answer_outlives_the_dns() {
     run(async {
         let records = [("hub.example.com.", vec![a(1)])];
@@ -178,7 +195,7 @@ fn the_background_task_reports_changes_and_only_those() {
     run(async {
         let mut site = Site::tcp();
         let zone = zone(&[("sip.pstnhub.example.com.", vec![a(1)])]);
-        site.name_servers = vec![dns(zone.clone()).await];
+        site.name_servers = vec![dns(zone.clone(), 1).await];
         let site = site.start();
         let (sender, mut changes) = mpsc::unbounded_channel();
         let task = site.resolver.clone().run(site.state.clone(), move |addresses| drop(sender.send(addresses)));

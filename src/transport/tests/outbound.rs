@@ -225,6 +225,25 @@ fn rfc_5923_a_connection_offered_with_alias_carries_requests_to_the_name_it_prov
 }
 
 #[test]
+fn gen_37_a_connection_offered_without_alias_carries_answers_only() {
+    run(async {
+        let mut site = Site::teams().start();
+        let mut stream = site.call(site.client(Some(Leaf::named(&[HUB]))), SBC).await.unwrap();
+        let plain = String::from_utf8(OPTIONS.to_vec()).unwrap().replace(";alias", "");
+        assert_ne!(plain.as_bytes(), OPTIONS);
+        stream.write_all(plain.as_bytes()).await.unwrap();
+        let (_, flow, _) = site.message().await;
+        let back = hop(Transport::Tls, HUB, &[SocketAddr::from(([127, 0, 0, 1], 5061))]);
+        assert_ne!(site.send(1, &back).unwrap(), flow, "a request of ours is dialled");
+        let answer = Bytes::from_static(b"SIP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(site.endpoint.send(Token(2), &Destination::Flow(flow), answer).unwrap(), flow);
+        let mut octets = [0; 14];
+        stream.read_exact(&mut octets).await.unwrap();
+        assert_eq!(&octets, b"SIP/2.0 200 OK");
+    });
+}
+
+#[test]
 fn keep_alives_go_out_on_connections_that_we_opened() {
     run(async {
         let mut site = Site::tcp();
