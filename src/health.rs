@@ -186,6 +186,7 @@ pub fn options(
     draft.put(Name::CSeq, &format!("{cseq} OPTIONS"));
     draft.put(Name::Contact, &normalize::contact(trunk, None));
     draft.put(Name::Allow, normalize::allow(trunk)).put(Name::Supported, normalize::supported(trunk));
-    draft.put(Name::Accept, "application/sdp").put(Name::UserAgent, product);
+    draft.put(Name::Accept, "application/sdp");
+    normalize::introduce(&mut draft, trunk, product);
     (branch, draft.finish())
 }

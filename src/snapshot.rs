@@ -37,7 +37,7 @@ pub struct Snapshot {
 /// Settings of the element itself.
 #[derive(Clone, Debug)]
 pub struct EdgeSettings {
-    /// Product and version in User-Agent, Server and X-MS-SBC (TDR-61).
+    /// Product and version in User-Agent and Server.
     pub product: Arc<str>,
     /// The longest a call may last.
     pub max_call: Duration,

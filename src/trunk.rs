@@ -135,6 +135,8 @@ pub struct Trunk {
     pub max_calls: Option<u32>,
     /// The most new calls in a second; `None`: no limit.
     pub max_call_rate: Option<u32>,
+    /// What X-MS-SBC says in INVITE and OPTIONS: vendor, model and version (TDR-61); `None`: it is not sent.
+    pub sbc: Option<Arc<str>>,
     /// No new calls; dialogs that exist go on. A trunk that a reload removed.
     pub retired: bool,
 }

@@ -253,7 +253,12 @@ impl Leg {
                 .put(Name::Allow, normalize::allow(&self.trunk))
                 .put(Name::Supported, normalize::supported(&self.trunk));
         }
-        draft.put(Name::UserAgent, &cx.snapshot.edge.product);
+        match method {
+            Method::Invite | Method::Options => {
+                normalize::introduce(&mut draft, &self.trunk, &cx.snapshot.edge.product);
+            }
+            _ => drop(draft.put(Name::UserAgent, &cx.snapshot.edge.product)),
+        }
         (draft, branch)
     }
 

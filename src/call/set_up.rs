@@ -242,7 +242,7 @@ impl Call {
         for (field, value) in form.identity.iter().chain(&attempt.crossing) {
             draft.put(field.clone(), value);
         }
-        draft.put(Name::UserAgent, &cx.snapshot.edge.product);
+        normalize::introduce(&mut draft, &trunk, &cx.snapshot.edge.product);
         let offered = attempt.offer.is_some();
         if let Some(offer) = &attempt.offer {
             let offer = offer_for(trunk.kind, offer, None);

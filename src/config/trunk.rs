@@ -112,6 +112,7 @@ pub(super) fn read_trunk(section: &Section<'_>, around: Around<'_>) -> TrunkSett
         options_interval: section.duration_or_off("options_interval", SECOND..=HOUR).unwrap_or(base.options_interval),
         max_calls,
         max_call_rate,
+        sbc: base.sbc.filter(|_| section.flag("x_ms_sbc").unwrap_or(true)),
         retired: false,
     };
     let dids = values(section.list("dids", |text| Pattern::parse(text).map_err(|error| format!("`{text}`: {error}"))));

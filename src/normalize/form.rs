@@ -3,7 +3,7 @@
 use super::Caller;
 use crate::flow::Transport;
 use crate::number::Number;
-use crate::sip::{Field, Name, host_ip, quote};
+use crate::sip::{Draft, Field, Name, host_ip, quote};
 use crate::trunk::{Kind, RequestUriHost, Termination, Trunk};
 use std::borrow::Cow;
 
@@ -134,6 +134,15 @@ pub fn supported(trunk: &Trunk) -> &'static str {
     }
 }
 
+/// Says in an INVITE or OPTIONS of ours what we are: to everybody in User-Agent, and to the hub in X-MS-SBC as well, which
+/// Microsoft wants for its support (TDR-61).
+pub fn introduce(draft: &mut Draft, trunk: &Trunk, product: &str) {
+    draft.put(Name::UserAgent, product);
+    if let Some(sbc) = &trunk.sbc {
+        draft.put("X-MS-SBC", sbc);
+    }
+}
+
 /// A host as it stands in a URI: an IPv6 address in brackets.
 fn host_text(host: &str) -> Cow<'_, str> {
     match host_ip(host) {
@@ -193,6 +202,22 @@ mod tests {
         assert_eq!(host(&trunk, 0), first);
         assert_eq!(host(&trunk, 2), "sip3.pstnhub.microsoft.com:5061;user=phone;transport=tls");
         assert_eq!(host(&trunk, 9), first, "a host that is none");
+    }
+
+    #[test]
+    fn the_hub_hears_once_which_sbc_we_are_and_nobody_else_does_tdr_61() {
+        let said = |trunk: &Trunk| {
+            let mut draft = Draft::request(&crate::sip::Method::Options, "sip:hub.example.com");
+            introduce(&mut draft, trunk, "Tandem/1");
+            String::from_utf8(draft.finish().to_vec()).unwrap()
+        };
+        let mut trunk = teams();
+        let expected = format!("\r\nX-MS-SBC: Tandem/Edge/{}\r\n", env!("CARGO_PKG_VERSION"));
+        assert_eq!((said(&trunk).matches(&expected).count(), said(&trunk).matches("X-MS-SBC").count()), (1, 1));
+        trunk.sbc = None;
+        for trunk in [trunk, genesys(Termination::Fqdn), generic()] {
+            assert!(said(&trunk).contains("User-Agent: Tandem/1") && !said(&trunk).contains("X-MS-SBC"));
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a trunk of a kind wants on the wire: the rules of the platforms, as pure functions.
 //!
 //! - [`caller`] and [`called`] read who calls whom from an INVITE.
-//! - [`invite_form`], [`contact`], [`via`], [`allow`] and [`supported`] say how ours looks to a trunk.
+//! - [`invite_form`], [`contact`], [`via`], [`allow`], [`supported`] and [`introduce`] say how ours looks to a trunk.
 //! - [`crosses`], [`crossing`], [`reason`], [`final_status`] and [`body_for`] say what of one leg the other
 //!   sees; [`cause`] and [`explanation`] why a call ended.
 //!
@@ -13,7 +13,7 @@ mod form;
 mod identity;
 
 pub use cross::{body_for, cause, crosses, crossing, explanation, final_status, reason};
-pub use form::{InviteForm, allow, contact, invite_form, supported, via};
+pub use form::{InviteForm, allow, contact, introduce, invite_form, supported, via};
 pub use identity::{Caller, called, caller};
 
 /// What the tests of this folder share.

@@ -102,6 +102,8 @@ pub struct TrunkDefaults {
     pub response_timeout: Duration,
     /// Interval of our OPTIONS.
     pub options_interval: Option<Duration>,
+    /// What X-MS-SBC says; `None`: it is not sent.
+    pub sbc: Option<Arc<str>>,
 }
 
 impl TrunkDefaults {
@@ -132,6 +134,7 @@ impl TrunkDefaults {
             ring_timeout: self.ring_timeout,
             response_timeout: self.response_timeout,
             options_interval: self.options_interval,
+            sbc: self.sbc,
             max_calls: None,
             max_call_rate: None,
             retired: false,
@@ -192,6 +195,7 @@ pub fn generic() -> TrunkDefaults {
         ring_timeout: RING_TIMEOUT,
         response_timeout: RESPONSE_TIMEOUT,
         options_interval: Some(OPTIONS_INTERVAL),
+        sbc: None,
     }
 }
 
@@ -223,6 +227,7 @@ pub fn teams(cloud: Cloud) -> TrunkDefaults {
         methods: SIX.to_vec(),
         min_se: 300, // what the hub itself asks for (TDR-97)
         early_media: EarlyMedia::None,
+        sbc: Some(Arc::from(concat!("Tandem/Edge/", env!("CARGO_PKG_VERSION")))),
         ..generic()
     }
 }
@@ -351,8 +356,11 @@ mod tests {
     }
 
     #[test]
-    fn options_go_out_each_minute_tdr_32() {
-        assert_eq!(teams(Cloud::Worldwide).options_interval, Some(Duration::from_secs(60)));
+    fn options_go_out_each_minute_tdr_32_gen_84() {
+        let genesys = defaults(&byoc(Generation::Classic, "eu-central-1", Termination::Fqdn)).unwrap();
+        for platform in [teams(Cloud::Worldwide), genesys] {
+            assert_eq!(platform.options_interval, Some(Duration::from_secs(60)));
+        }
     }
 
     #[test]

@@ -258,6 +258,7 @@ fn each_key_of_a_trunk_has_its_effect() {
     assert_eq!(teams("hosts = [\"hub.example.com:5070\"]").hosts[0].port, Some(5070));
     assert_eq!(&*teams("hosts = [\"hub.example.com:5070\"]").request_host, "sip.pstnhub.microsoft.com", "TDR-49");
     assert_eq!(teams("").request_uri_host, RequestUriHost::First, "TDR-49");
+    assert!(teams("").sbc.is_some() && teams("x_ms_sbc = false").sbc.is_none(), "TDR-61");
     assert_eq!(teams("request_uri_host = \"dialled\"").request_uri_host, RequestUriHost::Dialled, "TDR-49");
     let both = "request_uri_host = \"dialled\"\nnext_hop = \"sip.pstnhub.microsoft.com\"";
     let place = "request_uri_host";

@@ -70,6 +70,7 @@ fn trunk(id: u16, transport: Transport) -> Trunk {
         ring_timeout: Duration::from_secs(110),
         response_timeout: Duration::from_secs(5),
         options_interval: None,
+        sbc: None,
         max_calls: None,
         max_call_rate: None,
         retired: false,
