@@ -359,9 +359,14 @@ impl Exchange {
         let _ = self.desk(worker).map(|desk| desk.post(mail));
     }
 
+    /// Whether any call lives elsewhere than its tags say: looked at for each message.
+    pub(super) fn any_moved(&self) -> bool {
+        self.moves.load(Ordering::Acquire) > 0
+    }
+
     /// Where a call has been that has moved, by a tag of ours.
     pub(super) fn homes(&self, tag: &str) -> Option<Homes> {
-        if self.moves.load(Ordering::Acquire) == 0 {
+        if !self.any_moved() {
             return None;
         }
         lock(&self.moved).homes.get(tag).cloned()
@@ -386,7 +391,7 @@ impl Exchange {
 
     /// A call has ended, wherever it lived; its requests may be repeated for `keep` (64·T1).
     pub(super) fn settle(&self, now: Instant, call: Uuid, keep: Duration) {
-        if self.moves.load(Ordering::Acquire) == 0 {
+        if !self.any_moved() {
             return;
         }
         let mut moved = lock(&self.moved);

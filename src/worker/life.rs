@@ -258,8 +258,10 @@ impl Worker {
 
     /// Where the call of a request has been, if it has moved.
     fn homes(&self, message: &Message) -> Option<Homes> {
-        let tag = message.header(Name::To).filter(|_| message.is_request()).and_then(tag)?;
-        self.start.exchange.homes(tag)
+        if !self.start.exchange.any_moved() || !message.is_request() {
+            return None;
+        }
+        self.start.exchange.homes(message.header(Name::To).and_then(tag)?)
     }
 
     /// The worker of a new call. Remembered even when it is this one: a repetition must not go elsewhere.
