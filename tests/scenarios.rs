@@ -18,7 +18,7 @@
 //!
 //! Parts of a sent line: `sdp` with direction, address, `:port`, `vN`; `tag T` and `to NUMBER`; `fresh`
 //! (outside the dialog), `copy PLATFORM` (in that one's dialog), `previous` (not to the last such request but to the one before); `Name: value` puts a field, `no Name` takes it away, `start: …` and `body: …`
-//! replace; `flow N`, `source A:P` say where from. Parts of a received line: `Name: value`, `Name ~ part`,
+//! (with `\n` for a line end) replace; `flow N`, `source A:P` say where from. Parts of a received line: `Name: value`, `Name ~ part`,
 //! `no Name`, `has Name`, `R-URI`, `sdp` as above, `no sdp`, `at PLACE`, `times N`.
 //! Other lines: see `command` below.
 
@@ -287,7 +287,7 @@ fn send(world: &mut World, at: usize, what: &[&str], clauses: &[&str]) -> Outcom
             } else if let Some((content_type, text)) =
                 clauses.iter().find_map(|clause| clause.strip_prefix("body: ")?.split_once(": "))
             {
-                draft.body(content_type, Bytes::from(text.to_owned()));
+                draft.body(content_type, Bytes::from(text.replace("\\n", "\r\n")));
             }
             draft.finish()
         }

@@ -1,10 +1,8 @@
-//! What of one leg the other one sees: header fields, Reason, final statuses, bodies (TDR-59, 61, 62,
+//! What of one leg the other one sees: header fields, Reason, final statuses (TDR-61, 62,
 //! 82, 91, 121 to 127, 163; GEN-17, 61, 63, 66, 80, 95).
 
-use crate::sip::{HeaderLine, Message, Name, Reason, is_media_type, sdp_part};
+use crate::sip::{HeaderLine, Message, Name, Reason};
 use crate::trunk::Kind;
-use bytes::Bytes;
-use bytestring::ByteString;
 
 /// Whether a header field line of an INVITE, or of a response to one, goes over to the other leg.
 ///
@@ -212,23 +210,9 @@ const MAX_EXPLANATION: usize = 512;
 const RETRIED_CAUSES: [u16; 24] =
     [1, 2, 3, 4, 5, 25, 27, 28, 31, 34, 38, 41, 42, 44, 46, 62, 63, 79, 91, 96, 97, 99, 100, 103];
 
-/// The body that goes to a trunk of kind `to`, with its Content-Type; `None`: no body.
-///
-/// The platforms get a session description and nothing else (TDR-59); a generic trunk gets what came.
-pub fn body_for(to: Kind, message: &Message) -> Option<(ByteString, Bytes)> {
-    let (content_type, body) = (message.header(Name::ContentType)?, message.body());
-    if body.is_empty() {
-        return None;
-    }
-    if is_media_type(content_type, "application/sdp") || to == Kind::Generic {
-        return Some((message.keep(content_type), body));
-    }
-    sdp_part(content_type, &body).map(|sdp| (ByteString::from_static("application/sdp"), sdp))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::fixtures::{invite, message};
+    use super::super::fixtures::invite;
     use super::*;
 
     const KINDS: [Kind; 3] = [Kind::Teams, Kind::Genesys, Kind::Generic];
@@ -414,7 +398,7 @@ mod tests {
             "{start}\r\nVia: SIP/2.0/TLS a.example.com;branch=z9hG4bK1\r\nFrom: <sip:a@example.com>;tag=1\r\n\
              To: <sip:b@example.com>;tag=2\r\nCall-ID: c\r\n{cseq}\r\nReason: {said}\r\n\r\n"
         );
-        let message = Message::parse(Bytes::from(text)).expect("parses");
+        let message = Message::parse(bytes::Bytes::from(text)).expect("parses");
         reason(from, to, &message)
     }
 
@@ -443,31 +427,5 @@ mod tests {
         assert_eq!(crossed(Kind::Genesys, Kind::Teams, BYE, said).as_deref(), Some(said));
         assert_eq!(crossed(Kind::Generic, Kind::Genesys, BYE, "Preemption;cause=1"), None);
         assert_eq!(crossed(Kind::Generic, Kind::Genesys, BYE, "Q.850"), None);
-    }
-
-    const SDP: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.7\r\ns=-\r\n";
-
-    #[test]
-    fn the_platforms_get_the_description_out_of_a_multipart_body_tdr_59() {
-        let multipart = format!(
-            "--b\r\nContent-Type: application/pidf+xml\r\n\r\n<presence/>\r\n--b\r\nContent-Type: application/sdp\r\n\r\n{SDP}\r\n--b--\r\n"
-        );
-        let start = "INVITE sip:+14255550100@sbc1.example.com SIP/2.0";
-        let request = message(start, &["Content-Type: multipart/mixed;boundary=b"], &multipart);
-        let (content_type, body) = body_for(Kind::Teams, &request).unwrap();
-        assert_eq!((&*content_type, &body[..]), ("application/sdp", SDP.as_bytes()));
-        let (content_type, body) = body_for(Kind::Generic, &request).unwrap();
-        assert_eq!((&*content_type, &body[..]), ("multipart/mixed;boundary=b", multipart.as_bytes()));
-    }
-
-    #[test]
-    fn other_bodies_do_not_reach_the_platforms_tdr_59() {
-        let start = "INVITE sip:+14255550100@sbc1.example.com SIP/2.0";
-        let location = message(start, &["Content-Type: application/pidf+xml"], "<presence/>");
-        assert_eq!(body_for(Kind::Teams, &location), None);
-        assert_eq!(body_for(Kind::Teams, &message(start, &["Content-Type: application/sdp"], "")), None);
-        assert_eq!(body_for(Kind::Teams, &message(start, &[], "")), None);
-        let sdp = body_for(Kind::Genesys, &message(start, &["Content-Type: Application/SDP"], SDP)).unwrap();
-        assert_eq!(&sdp.1[..], SDP.as_bytes());
     }
 }

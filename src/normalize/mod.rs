@@ -2,7 +2,7 @@
 //!
 //! - [`caller`] and [`called`] read who calls whom from an INVITE.
 //! - [`invite_form`], [`contact`], [`via`], [`allow`], [`supported`] and [`introduce`] say how ours looks to a trunk.
-//! - [`crosses`], [`crossing`], [`reason`], [`final_status`] and [`body_for`] say what of one leg the other
+//! - [`crosses`], [`crossing`], [`reason`] and [`final_status`] say what of one leg the other
 //!   sees; [`cause`] and [`explanation`] why a call ended.
 //!
 //! Dialog identifiers, CSeq, routes and timers are the call's business: nothing here knows a dialog.
@@ -12,7 +12,7 @@ mod cross;
 mod form;
 mod identity;
 
-pub use cross::{body_for, cause, crosses, crossing, explanation, final_status, reason};
+pub use cross::{cause, crosses, crossing, explanation, final_status, reason};
 pub use form::{InviteForm, allow, contact, introduce, invite_form, supported, via};
 pub use identity::{Caller, called, caller};
 
