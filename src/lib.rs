@@ -23,6 +23,7 @@ pub mod io;
 pub mod number;
 pub mod pii;
 pub mod routing;
+pub mod rules;
 pub mod sip;
 pub mod snapshot;
 pub mod timer;

@@ -4,6 +4,7 @@
 use crate::flow::{ListenerId, Transport};
 use crate::number::Pattern;
 use crate::routing::Route;
+use crate::rules::Rules;
 use crate::snapshot::EdgeSettings;
 use crate::trunk::Trunk;
 use smallvec::SmallVec;
@@ -35,6 +36,8 @@ pub struct Settings {
     pub trunks: Vec<TrunkSettings>,
     /// First match wins.
     pub routes: Vec<Route>,
+    /// The operator's rules, compiled.
+    pub rules: Arc<Rules>,
     /// The directory's CSV file; `None`: an empty directory.
     pub directory: Option<PathBuf>,
     /// Call records; `None`: none are written.

@@ -6,6 +6,7 @@
 use crate::directory::Directory;
 use crate::flow::{Transport, TrunkId};
 use crate::number::{Pattern, PatternError};
+use crate::rules::Rules;
 use crate::trunk::{Host, Trunk};
 use hashbrown::HashMap;
 use smallvec::SmallVec;
@@ -24,6 +25,8 @@ pub struct Snapshot {
     pub trunks: Vec<Arc<Trunk>>,
     /// First match wins.
     pub routes: Vec<Route>,
+    /// The operator's rules.
+    pub rules: Arc<Rules>,
     /// Which number belongs to whom.
     pub directory: Arc<Directory>,
     /// Where the names of hosts lead, best address first; the keys are [`address_key`]s.

@@ -11,7 +11,7 @@ const FLOORS: &[&[&str]] = &[
     &["sip"],
     &["flow"],
     &["number", "trunk", "event"],
-    &["directory"],
+    &["directory", "rules"],
     &["snapshot"],
     &["io"],
     &["transaction"],

@@ -78,6 +78,7 @@ impl World {
                 ask_load: false,
             },
             trunks: vec![Arc::new(genesys), Arc::new(teams)],
+            rules: Arc::default(),
             routes: vec![Route { from: Some(TrunkId(0)), number: NumberMatch::Directory, to: vec![TrunkId(1)] }],
             directory: Arc::new(directory),
             addresses: Default::default(),

@@ -117,6 +117,7 @@ pub(super) fn read<'a>(root: Section<'a>, path: &Path, base: &Path) -> Draft<'a>
         identities: identities.iter().map(|(name, (files, _))| (name.clone(), files.clone())).collect(),
         trunks,
         routes,
+        rules: Arc::default(),
         directory: directory_file,
         records: read_records(&root, base),
         http: read_http(&root),

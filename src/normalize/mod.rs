@@ -10,6 +10,7 @@
 
 mod cross;
 mod form;
+pub mod guard;
 mod identity;
 
 pub use cross::{cause, crosses, crossing, explanation, final_status, reason};

@@ -94,6 +94,7 @@ fn snapshot(in_force: &InForce, journal: &Journal) -> Snapshot {
         edge: EdgeSettings { observe: in_force.observe, ..settings.edge.clone() },
         down: journal.health().down(),
         routes: settings.routes.clone(),
+        rules: settings.rules.clone(),
         directory: in_force.directory.clone(),
         addresses: in_force.addresses.clone(),
         slots: slots(settings.workers),

@@ -60,6 +60,7 @@ fn snapshot() -> Snapshot {
             ask_load: false,
         },
         trunks: vec![Arc::new(teams(0, "sbc1.example.com")), Arc::new(genesys(1, "sbc1.example.com"))],
+        rules: Default::default(),
         routes: vec![route_of(Some(GENESYS), "directory", &[TEAMS]), route_of(Some(TEAMS), "+4969123*", &[GENESYS])],
         directory: Arc::new(Directory::new(entries).0),
         addresses: HashMap::new(),

@@ -184,6 +184,7 @@ mod tests {
             edge: settings.edge,
             trunks: settings.trunks.iter().map(|own| own.trunk.clone()).collect(),
             routes: settings.routes,
+            rules: settings.rules,
             directory: Arc::default(),
             addresses: hashbrown::HashMap::new(),
             down: Vec::new(),

@@ -503,6 +503,7 @@ fn snapshot() -> Snapshot {
             ask_load: false,
         },
         trunks: vec![Arc::new(genesys), Arc::new(teams), Arc::new(pbx)],
+        rules: Arc::default(),
         routes: vec![
             Route { from: None, number: pattern("+14255550*"), to: vec![TrunkId(2)] },
             Route { from: None, number: pattern("+496955502*"), to: vec![TrunkId(0)] },

@@ -161,6 +161,7 @@ impl World {
                 ask_load: true,
             },
             trunks: trunks(&options),
+            rules: Arc::default(),
             routes: vec![route(0, 1), route(1, 0)],
             directory: Arc::new(Directory::default()),
             addresses: Default::default(),

@@ -172,6 +172,7 @@ impl Site {
             edge,
             trunks: self.trunks.iter().map(|settings| settings.trunk.clone()).collect(),
             routes: Vec::new(),
+            rules: Arc::default(),
             directory: Arc::default(),
             addresses: hashbrown::HashMap::new(),
             down: Vec::new(),
