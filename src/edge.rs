@@ -222,7 +222,9 @@ impl Edge {
 
     fn with_call(&mut self, key: CallKey, act: impl FnOnce(&mut Call, &mut Context)) {
         if let Some(call) = self.calls.get_mut(&key) {
+            self.cx.at_hand(call.record());
             act(call, &mut self.cx);
+            self.cx.put_down();
             self.touched.push(key);
         }
     }

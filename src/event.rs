@@ -6,6 +6,7 @@
 use crate::flow::{FlowId, TrunkId};
 use crate::pii::Pii;
 use bytes::Bytes;
+use smallvec::SmallVec;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -45,6 +46,29 @@ pub enum EventKind {
         status: u16,
         /// Why, in words without personal data.
         reason: String,
+    },
+    /// Rules of the operator changed a message.
+    RulesApplied {
+        /// The trunk it came from or goes to.
+        trunk: TrunkId,
+        /// Whether it came from there.
+        received: bool,
+        /// The places of the rules in the configuration, in the order in which they fired.
+        rules: SmallVec<[u16; 4]>,
+    },
+    /// The egress guard repaired a message before it left.
+    Repaired {
+        /// The trunk it goes to.
+        trunk: TrunkId,
+    },
+    /// The egress guard kept a message from leaving.
+    Withheld {
+        /// The trunk it would have gone to.
+        trunk: TrunkId,
+        /// The rule that the platform would have enforced.
+        rule: &'static str,
+        /// What was wrong, in words without personal data.
+        text: String,
     },
     /// A message was dropped without an answer.
     Dropped {

@@ -5,13 +5,14 @@
 //! goes, and whether there is room. The first that fails is the answer, with the reason in words.
 
 use crate::call::session_timer::{SessionTimer, TooSmall};
-use crate::call::{Admit, CallKey, Context, NewCall, unknown_extensions};
+use crate::call::{Admit, CallKey, Context, NewCall, Story, unknown_extensions};
 use crate::event::{CallRecord, EndedBy};
 use crate::flow::Peer;
 use crate::identifier::Identity;
 use crate::normalize;
 use crate::pii::Pii;
 use crate::routing;
+use crate::rules::Direction;
 use crate::sip::sdp::Sdp;
 use crate::sip::{Draft, Message, Name, NameAddr, Scheme, Uri, decimal, sdp_part};
 use crate::snapshot::Snapshot;
@@ -66,6 +67,9 @@ pub enum Refusal {
     /// The trunk begins more calls a second than it may (GEN-83).
     #[error("Too many calls a second")]
     TooFast,
+    /// The operator's rules made something of it that cannot be read.
+    #[error("Rules spoil the request: {0}")]
+    Ruled(String),
     /// Trunk, number or route.
     #[error("{0}")]
     Routing(#[from] routing::Refusal),
@@ -84,6 +88,7 @@ impl Refusal {
             Self::Loop => 482,
             Self::TooManyHops => 483,
             Self::Description | Self::NoOffer => 488,
+            Self::Ruled(_) => 513,
             Self::Draining | Self::TooManyCalls | Self::TooFast => 503,
             Self::Routing(refusal) => refusal.status(),
         }
@@ -106,6 +111,7 @@ impl Refusal {
             | Self::Loop
             | Self::Description
             | Self::NoOffer
+            | Self::Ruled(_)
             | Self::Routing(_) => draft,
         };
     }
@@ -191,7 +197,7 @@ pub fn initial_invite(
     peer: &Arc<Peer>,
 ) -> Result<NewCall, Box<Refused>> {
     match checked(cx, room, peer, &request) {
-        Ok(Checked { trunk, caller, called, decision, timer, max_forwards }) => {
+        Ok(Checked { trunk, caller, called, decision, timer, max_forwards, ruled }) => {
             let trying = Draft::response(&request, 100, "Trying", "", via.as_deref()).finish();
             cx.transactions.respond(cx.now.monotonic, server, 100, trying);
             let conversation = match trunk.kind {
@@ -210,6 +216,7 @@ pub fn initial_invite(
                 timer,
                 max_forwards,
                 conversation,
+                ruled,
             })
         }
         Err(refusal) => Err(Box::new(Refused { request, via, refusal })),
@@ -223,6 +230,7 @@ struct Checked {
     decision: routing::Decision,
     timer: SessionTimer,
     max_forwards: u32,
+    ruled: Option<Message>,
 }
 
 fn checked(cx: &mut Context, room: Room, peer: &Peer, request: &Message) -> Result<Checked, Refusal> {
@@ -257,6 +265,8 @@ fn checked(cx: &mut Context, room: Room, peer: &Peer, request: &Message) -> Resu
         return Err(Refusal::Draining);
     }
     let country_code = cx.snapshot.edge.country_code.clone();
+    let ruled = ruled(cx, &trunk, &country_code, request)?;
+    let request = ruled.as_ref().unwrap_or(request);
     let called = normalize::called(&trunk, &country_code, request)?;
     let caller = normalize::caller(&trunk, &country_code, request);
     let mut decision = routing::route(&cx.snapshot, &trunk, &called)?;
@@ -273,10 +283,22 @@ fn checked(cx: &mut Context, room: Room, peer: &Peer, request: &Message) -> Resu
         return Err(Refusal::TooManyCalls);
     }
     match cx.admission.admit(trunk.id, cx.now, trunk.max_calls, trunk.max_call_rate) {
-        Admit::Yes => Ok(Checked { trunk, caller, called, decision, timer, max_forwards: max_forwards - 1 }),
+        Admit::Yes => Ok(Checked { trunk, caller, called, decision, timer, max_forwards: max_forwards - 1, ruled }),
         Admit::TooMany => Err(Refusal::TooManyCalls),
         Admit::TooFast => Err(Refusal::TooFast),
     }
+}
+
+/// The INVITE as the operator's rules want it read; `None`: as it came.
+fn ruled(cx: &mut Context, trunk: &Trunk, country_code: &str, request: &Message) -> Result<Option<Message>, Refusal> {
+    if !cx.snapshot.rules.concern(trunk.id, Direction::In) {
+        return Ok(None);
+    }
+    let caller = normalize::caller(trunk, country_code, request).number;
+    cx.story = Some(Story::arriving(trunk, caller, normalize::called(trunk, country_code, request).ok()));
+    let ruled = cx.arrive(trunk, request);
+    cx.put_down();
+    ruled.map_err(|rejection| Refusal::Ruled(rejection.text))
 }
 
 /// What every request outside a dialog has to be: [`passable`], and without an unknown extension

@@ -3,6 +3,7 @@
 //! One [`Context`] serves all calls of an [`Edge`](crate::edge::Edge). A call borrows it for the length
 //! of one event; nothing here waits.
 
+use super::leaving::Story;
 use super::{Admission, CallKey, Side};
 use crate::event::{Event, EventKind};
 use crate::flow::{Hop, Now};
@@ -69,6 +70,10 @@ pub struct Context {
     pub admission: Arc<dyn Admission + Send + Sync>,
     /// Whether new calls are refused.
     pub draining: bool,
+    /// The call whose event is at hand.
+    pub call: Option<Uuid>,
+    /// What the operator's rules may know of it; `None` where there are no rules.
+    pub story: Option<Story>,
     outputs: VecDeque<Output>,
     questions: HashMap<QuestionId, CallKey, foldhash::fast::RandomState>,
     last_question: u64,
@@ -94,6 +99,8 @@ impl Context {
             dialogs: HashMap::default(),
             admission,
             draining: false,
+            call: None,
+            story: None,
             outputs: VecDeque::new(),
             questions: HashMap::default(),
             last_question: 0,

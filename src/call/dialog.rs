@@ -73,6 +73,26 @@ impl Dialog {
         }
     }
 
+    /// Takes the names of both parties from the INVITE that begins the dialog, should they have been changed on its
+    /// way out.
+    pub fn sent(&mut self, invite: &Message) {
+        let changed = |now: &str, old: &mut ByteString| {
+            if now != &**old {
+                *old = owned(now);
+            }
+        };
+        changed(invite.request_uri(), &mut self.remote_target);
+        changed(invite.header(Name::From).unwrap_or(""), &mut self.local);
+        changed(invite.header(Name::To).unwrap_or(""), &mut self.remote);
+    }
+
+    /// A request with the last sequence number never left: the number is still free.
+    pub fn give_back(&mut self, cseq: u32) {
+        if self.local_cseq == cseq {
+            self.local_cseq = cseq.saturating_sub(1);
+        }
+    }
+
     /// Takes the peer's part from a response that makes or confirms the dialog (§12.1.2, §13.2.2.4).
     pub fn learn(&mut self, response: &Message) {
         let to = response.header(Name::To).unwrap_or("");

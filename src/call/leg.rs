@@ -13,6 +13,7 @@ use super::{CallKey, Side};
 use crate::event::{DropReason, EventKind};
 use crate::flow::Hop;
 use crate::normalize;
+use crate::normalize::guard::Rejection;
 use crate::routing::{self, Forbidden};
 use crate::sip::{Draft, Field, Message, Method, Name, Uri};
 use crate::transaction::{ClientId, ServerId};
@@ -262,7 +263,8 @@ impl Leg {
         (draft, branch)
     }
 
-    /// Sends an INVITE or UPDATE within the dialog, with `offer` where there is one.
+    /// Sends an INVITE or UPDATE within the dialog, with `offer` where there is one. Returns whether it could leave;
+    /// why not has been reported.
     pub fn offer(
         &mut self,
         cx: &mut Context,
@@ -285,7 +287,11 @@ impl Leg {
         if let Some(offer) = offer {
             draft.body("application/sdp", offer);
         }
-        let id = cx.request(key, method, &branch, &hop, draft.finish());
+        let Ok(request) = cx.leave(&self.trunk, draft) else {
+            self.dialog.give_back(cseq);
+            return false;
+        };
+        let id = cx.request(key, method, &branch, &hop, request.octets());
         cx.set_timer(key, Timer::Overdue(self.side), 64 * cx.t1());
         let cancel = Cancel::No;
         self.outgoing = Some(Outgoing { id, cseq, purpose, offered, before, answered: false, cancel });
@@ -322,7 +328,18 @@ impl Leg {
         let cseq = self.dialog.next_cseq();
         let (mut draft, branch) = self.draft(cx, method, cseq);
         fill(&mut draft);
-        let id = cx.request(key, method, &branch, &hop, draft.finish());
+        let octets = match method {
+            // A template, which nothing keeps from leaving.
+            Method::Bye => draft.finish(),
+            _ => match cx.leave(&self.trunk, draft) {
+                Ok(request) => request.octets(),
+                Err(_) => {
+                    self.dialog.give_back(cseq);
+                    return false;
+                }
+            },
+        };
+        let id = cx.request(key, method, &branch, &hop, octets);
         self.errands.push((id, errand));
         true
     }
@@ -342,6 +359,10 @@ impl Leg {
 
     /// Sends a 2xx to `incoming`; that of an INVITE is repeated until its ACK (§13.3.1.4). `offered`
     /// says that `sdp` is an offer.
+    ///
+    /// # Errors
+    ///
+    /// Why it must not leave, with `incoming` for a refusal; the leg is as before.
     pub fn accept(
         &mut self,
         cx: &mut Context,
@@ -350,14 +371,13 @@ impl Leg {
         sdp: Option<Bytes>,
         offered: bool,
         cross: &[(Field, String)],
-    ) {
+    ) -> Result<(), Box<(Incoming, Rejection)>> {
         let mut draft = self.response(cx, &incoming.request, incoming.via.as_deref(), 200, "OK");
-        self.timer = incoming.timer.unwrap_or(self.timer);
-        self.min_se = self.min_se.max(min_se(&incoming.request).unwrap_or(0));
-        if let Some(value) = self.timer.value(true) {
+        let timer = incoming.timer.unwrap_or(self.timer);
+        if let Some(value) = timer.value(true) {
             draft.put(Name::SessionExpires, &value);
             // RFC 4028 §9 wants this of a peer that refreshes; the hub is never sent a Require (TDR-57).
-            if !self.timer.ours && self.trunk.kind != Kind::Teams {
+            if !timer.ours && self.trunk.kind != Kind::Teams {
                 draft.put(Name::Require, "timer");
             }
         }
@@ -367,7 +387,12 @@ impl Leg {
         if let Some(sdp) = sdp {
             draft.body("application/sdp", sdp);
         }
-        let octets = draft.finish();
+        let octets = match cx.leave(&self.trunk, draft) {
+            Ok(response) => response.octets(),
+            Err(rejection) => return Err(Box::new((incoming, rejection))),
+        };
+        self.timer = timer;
+        self.min_se = self.min_se.max(min_se(&incoming.request).unwrap_or(0));
         cx.transactions.respond(cx.now.monotonic, incoming.id, 200, octets.clone());
         if *incoming.request.method() == Method::Invite {
             let t1 = cx.t1();
@@ -377,6 +402,14 @@ impl Leg {
             cx.set_timer(key, Timer::Repeat(self.side), t1);
         }
         self.watch(cx, key);
+        Ok(())
+    }
+
+    /// Answers `incoming` with what was agreed before; 500 where that must not leave, and nothing has changed.
+    pub fn answer(&mut self, cx: &mut Context, key: CallKey, incoming: Incoming, sdp: Option<Bytes>) {
+        if let Err(withheld) = self.accept(cx, key, incoming, sdp, false, &[]) {
+            self.refuse(cx, &withheld.0, 500, "Answer not acceptable", |_| {});
+        }
     }
 
     /// Keeps the peer's offer until it can be answered. An INVITE hears 100 meanwhile, which ends its
@@ -400,7 +433,11 @@ impl Leg {
     ) {
         let mut draft = self.response(cx, &incoming.request, incoming.via.as_deref(), status, reason);
         fill(&mut draft);
-        cx.transactions.respond(cx.now.monotonic, incoming.id, status, draft.finish());
+        let octets = match incoming.request.method() {
+            Method::Invite | Method::Update => cx.leave_refused(&self.trunk, draft),
+            _ => draft.finish(),
+        };
+        cx.transactions.respond(cx.now.monotonic, incoming.id, status, octets);
     }
 
     /// Starts what watches a confirmed leg: its session timer, or probes where it has none.

@@ -19,6 +19,7 @@ pub mod description;
 pub mod dialog;
 mod end;
 pub mod forks;
+mod leaving;
 pub mod leg;
 mod modify;
 mod moving;
@@ -29,6 +30,7 @@ mod set_up;
 mod upkeep;
 
 pub use context::{Context, Timer};
+pub use leaving::Story;
 pub use moving::Departure;
 pub use set_up::NewCall;
 
@@ -258,6 +260,11 @@ impl Call {
         }
     }
 
+    /// What its record says so far.
+    pub fn record(&self) -> &CallRecord {
+        &self.record
+    }
+
     /// Whether nothing is left to wait for; the call may be dropped.
     pub fn is_over(&self) -> bool {
         let callee = self.callee.as_ref().is_none_or(Leg::is_over);
@@ -333,6 +340,11 @@ impl Call {
         via: Option<String>,
     ) {
         cx.transactions.set_server_user(id, self.key.0);
+        let request = match self.leg_at(side).map(|leg| cx.arrive(&leg.trunk, &request)) {
+            Some(Ok(Some(ruled))) => ruled,
+            // What rules would spoil is read as it came.
+            Some(Ok(None) | Err(_)) | None => request,
+        };
         let method = request.method().clone();
         let number = request.cseq().number;
         let early = self.early_fork(side, &request).map(|fork| dialog::sequence(&mut fork.cseq, number));
@@ -377,6 +389,8 @@ impl Call {
 
     /// A response to a request of this call.
     pub fn handle_response(&mut self, cx: &mut Context, client: ClientId, response: &Message) {
+        let ruled = self.leg_of(client).and_then(|leg| cx.arrive(&leg.trunk, response).ok().flatten());
+        let response = ruled.as_ref().unwrap_or(response);
         let accepted = *response.method() == Method::Invite
             && response.status().is_some_and(|status| (200..300).contains(&status));
         if accepted {
@@ -408,6 +422,14 @@ impl Call {
         if accepted {
             self.forks.handle_2xx(cx, self.callee.as_ref(), response);
         }
+    }
+
+    /// The leg whose request `client` is, unless that was given up.
+    fn leg_of(&self, client: ClientId) -> Option<&Leg> {
+        [Some(&self.caller), self.callee.as_ref()].into_iter().flatten().find(|leg| {
+            leg.outgoing.as_ref().is_some_and(|outgoing| outgoing.id == client)
+                || leg.errands.iter().any(|(id, _)| *id == client)
+        })
     }
 
     /// A request of this call got no answer: its transaction timed out, or it could not be sent.

@@ -91,12 +91,12 @@ impl Call {
             return refuse(self, cx, &incoming, 403, "Contact may not be dialled", false);
         };
         if plain {
-            leg.accept(cx, key, incoming, None, false, &[]);
+            leg.answer(cx, key, incoming, None);
         } else if let Some(offer) = incoming.offer.clone() {
             let same = !leg.media.changes(&offer);
             match same.then(|| leg.media.again()).flatten() {
                 // The offer of before: the answer of before (RFC 3264 §8). A refresh needs no more.
-                Some(sent) => leg.accept(cx, key, incoming, Some(sent), false, &[]),
+                Some(sent) => leg.answer(cx, key, incoming, Some(sent)),
                 None => {
                     leg.keep(cx, incoming);
                     self.ask(cx, side, true, offer, Then::Reoffer(side));
@@ -169,7 +169,10 @@ impl Call {
             // Whoever takes the call up must not use the version again (RFC 3264 §8).
             self.save(cx);
         } else {
-            self.refuse_offer(cx, side, 488, "Other side cannot be reached");
+            if let Some(before) = before {
+                other.media.take_back(before);
+            }
+            self.refuse_offer(cx, side, 488, "Not acceptable to the other side, or it cannot be reached");
         }
     }
 
@@ -364,7 +367,13 @@ impl Call {
         if let Some(offer) = &offer {
             leg.media.receive(offer);
         }
-        leg.accept(cx, key, incoming, Some(sdp), offer.is_none(), &[]);
+        if let Err(withheld) = leg.accept(cx, key, incoming, Some(sdp), offer.is_none(), &[]) {
+            // The other side has agreed already, and this one will not hear of it.
+            let (incoming, rejection) = *withheld;
+            leg.refuse(cx, &incoming, 500, "Answer not acceptable", |_| {});
+            let why = format!("the answer was kept from leaving: {rejection}");
+            return self.finish(cx, EndedBy::Tandem, &why, None);
+        }
         // What it was to be told is older than what it has now heard.
         leg.realign = None;
         self.save(cx);
@@ -497,9 +506,11 @@ impl Call {
         let before = leg.media.sent.clone();
         let sdp = offer_for(leg.trunk.kind, &sdp, real.as_ref());
         let offer = leg.media.send(&sdp);
-        if leg.offer(cx, key, &Method::Invite, Purpose::Realign, Some(offer))
-            && let Some(outgoing) = &mut leg.outgoing
-        {
+        if !leg.offer(cx, key, &Method::Invite, Purpose::Realign, Some(offer)) {
+            if let Some(before) = before {
+                leg.media.take_back(before);
+            }
+        } else if let Some(outgoing) = &mut leg.outgoing {
             outgoing.before = before;
             self.save(cx);
         }

@@ -115,7 +115,8 @@ impl Call {
         if let Some(sdp) = sdp {
             draft.body("application/sdp", sdp.clone());
         }
-        let octets = draft.finish();
+        let Ok(response) = cx.leave(&self.caller.trunk, draft) else { return };
+        let octets = response.octets();
         cx.transactions.respond(cx.now.monotonic, incoming.id, *status, octets.clone());
         match &mut self.reliable {
             Some(reliable) => {

@@ -18,7 +18,7 @@ use crate::pii::Pii;
 use crate::routing::{self, Decision, Failure, Next, Target};
 use crate::sip::{Field, Message, Method, Name, has_option, sdp_part};
 use crate::transaction::ServerId;
-use crate::trunk::Trunk;
+use crate::trunk::{Kind, Trunk};
 use bytes::Bytes;
 use bytestring::ByteString;
 use smallvec::SmallVec;
@@ -55,12 +55,16 @@ pub struct NewCall {
     pub max_forwards: u32,
     /// Conversation id that Genesys gave (GEN-61).
     pub conversation: String,
+    /// The INVITE as the operator's rules want it read; `None`: as it came. Its responses still repeat what came.
+    pub ruled: Option<Message>,
 }
 
 /// What every INVITE of this call says, and how the current one fares.
 #[derive(Debug)]
 pub(super) struct Attempt {
     parties: Parties,
+    /// The caller's INVITE after the operator's rules, where they changed it.
+    ruled: Option<Message>,
     offer: Option<Bytes>,
     crossing: Vec<(Field, String)>,
     max_forwards: u32,
@@ -104,8 +108,20 @@ impl Attempt {
 impl Call {
     /// Opens a call: the caller has its 100, the offer is on its way.
     pub fn open(cx: &mut Context, new: NewCall) -> Self {
-        let NewCall { key, request, server, via, trunk, caller, called, decision, timer, max_forwards, conversation } =
-            new;
+        let NewCall {
+            key,
+            request,
+            server,
+            via,
+            trunk,
+            caller,
+            called,
+            decision,
+            timer,
+            max_forwards,
+            conversation,
+            ruled,
+        } = new;
         cx.transactions.set_server_user(server, key.0);
         let slot = cx.minter.slot();
         let id = cx.minter.uuid(cx.now.unix_ms);
@@ -136,6 +152,7 @@ impl Call {
         targets.reverse();
         let attempt = Attempt {
             parties: Parties { caller, called },
+            ruled,
             offer: None,
             crossing,
             max_forwards,
@@ -215,7 +232,8 @@ impl Call {
         attempt.early = None;
         attempt.forks.clear();
         if let Some(incoming) = &self.caller.incoming {
-            attempt.crossing = crossing(&self.caller, &trunk, &incoming.request);
+            let invite = attempt.ruled.as_ref().unwrap_or(&incoming.request);
+            attempt.crossing = crossing(&self.caller, &trunk, invite);
         }
         let form = normalize::invite_form(&trunk, target.host, &attempt.parties.caller, &attempt.parties.called);
         let slot = cx.minter.slot_of(&self.caller.dialog.local_tag);
@@ -248,13 +266,24 @@ impl Call {
             let offer = offer_for(trunk.kind, offer, None);
             draft.body("application/sdp", leg.media.send(&offer));
         }
+        self.record.to_trunk = trunk.name.to_string();
+        self.record.to_call_id = leg.dialog.call_id.to_string();
+        cx.at_hand(&self.record);
+        let invite = match cx.leave(&trunk, draft) {
+            Ok(invite) => invite,
+            Err(rejection) => {
+                cx.dialogs.remove(&leg.dialog.local_tag);
+                // Never a 5xx, which would make the caller's platform ring elsewhere (GEN-80).
+                let why = format!("kept from leaving: {rejection}");
+                return self.refuse_caller(cx, 488, "Not Acceptable Here", &why, None);
+            }
+        };
+        leg.dialog.sent(&invite);
         let hop = Arc::new(routing::hop(&cx.snapshot, &trunk, target.host));
-        let id = cx.request(self.key, &Method::Invite, &branch, &hop, draft.finish());
+        let id = cx.request(self.key, &Method::Invite, &branch, &hop, invite.octets());
         let purpose = Purpose::Initial;
         let cancel = Cancel::No;
         leg.outgoing = Some(Outgoing { id, cseq, purpose, offered, before: None, answered: false, cancel });
-        self.record.to_trunk = trunk.name.to_string();
-        self.record.to_call_id = leg.dialog.call_id.to_string();
         self.callee = Some(leg);
         cx.set_timer(self.key, Timer::Response, trunk.response_timeout);
     }
@@ -361,13 +390,20 @@ impl Call {
             }
             None => self.caller.media.send(&answer_for(kind, incoming.offer.as_ref(), &sdp, None)),
         };
+        let cross = std::mem::take(&mut self.crossing);
+        if let Err(withheld) = self.caller.accept(cx, self.key, incoming, Some(sdp), offered, &cross) {
+            let (incoming, rejection) = *withheld;
+            self.caller.incoming = Some(incoming);
+            // A 5xx would make Genesys ring somebody else's phone as well (GEN-80).
+            let status = if kind == Kind::Genesys { 480 } else { 500 };
+            let why = format!("the answer was kept from leaving: {rejection}");
+            return self.refuse_caller(cx, status, phrase(status), &why, None);
+        }
         self.phase = Phase::Answered;
         self.attempt = None;
         self.rung = None;
         self.targets.clear();
         self.caller.state = LegState::Confirmed;
-        let cross = std::mem::take(&mut self.crossing);
-        self.caller.accept(cx, self.key, incoming, Some(sdp), offered, &cross);
         self.record.answered_ms = Some(cx.now.unix_ms);
         self.record.status = 200;
         cx.set_timer(self.key, Timer::MaxCall, cx.snapshot.edge.max_call);

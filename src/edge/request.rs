@@ -103,6 +103,7 @@ impl Edge {
                 match screen::initial_invite(&mut self.cx, room, key, id, request, via, peer) {
                     Ok(new) => {
                         let call = Call::open(&mut self.cx, new);
+                        self.cx.put_down();
                         self.calls.insert(key, Box::new(call));
                         self.touched.push(key);
                     }

@@ -50,6 +50,8 @@ pub struct Metrics {
     length: Family<Labels<1>, Histogram, fn() -> Histogram>,
     refused: Family<Labels<2>, Counter>,
     dropped: Family<Labels<1>, Counter>,
+    repaired: Family<Labels<1>, Counter>,
+    withheld: Family<Labels<2>, Counter>,
     host: Family<Labels<2>, Gauge>,
     alarm: Family<Labels<2>, Gauge>,
     calls: Family<Labels<1>, Gauge>,
@@ -93,6 +95,8 @@ impl Metrics {
             length,
             refused: Family::default(),
             dropped: Family::default(),
+            repaired: Family::default(),
+            withheld: Family::default(),
             host: Family::default(),
             alarm: Family::default(),
             calls: Family::default(),
@@ -120,6 +124,8 @@ impl Metrics {
         registry.register("call_length_seconds", "From 2xx to the end of an answered call", metrics.length.clone());
         registry.register("requests_refused", "Requests that we refused ourselves", metrics.refused.clone());
         registry.register("messages_dropped", "Messages without an answer", metrics.dropped.clone());
+        registry.register("messages_repaired", "Messages the egress guard repaired", metrics.repaired.clone());
+        registry.register("messages_withheld", "Messages the egress guard kept", metrics.withheld.clone());
         registry.register("host_up", "Whether calls may go to a host of a trunk", metrics.host.clone());
         registry.register("alarm", "Alarms that are raised", metrics.alarm.clone());
         registry.register("worker_calls", "Calls that a worker holds", metrics.calls.clone());
@@ -210,6 +216,14 @@ impl Metrics {
             DropReason::Overload => "overload",
         };
         self.dropped.get_or_create(&[("reason", reason.into())]).inc();
+    }
+
+    pub(super) fn repaired(&self, trunk: &str) {
+        self.repaired.get_or_create(&[("trunk", trunk.into())]).inc();
+    }
+
+    pub(super) fn withheld(&self, trunk: &str, rule: &str) {
+        self.withheld.get_or_create(&[("trunk", trunk.into()), ("rule", rule.into())]).inc();
     }
 
     pub(super) fn host(&self, trunk: &str, host: &str, up: bool) {

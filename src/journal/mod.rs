@@ -217,6 +217,19 @@ impl Journal {
                 tracing::info!(call, worker, %trunk, status, reason, "request refused");
                 self.metrics.refused(&trunk, *status);
             }
+            EventKind::RulesApplied { trunk, received, rules } => {
+                tracing::debug!(call, worker, trunk = %self.trunk(*trunk), received, ?rules, "rules applied");
+            }
+            EventKind::Repaired { trunk } => {
+                let trunk = self.trunk(*trunk);
+                tracing::debug!(call, worker, %trunk, "message repaired before it left");
+                self.metrics.repaired(&trunk);
+            }
+            EventKind::Withheld { trunk, rule, text } => {
+                let trunk = self.trunk(*trunk);
+                tracing::warn!(call, worker, %trunk, rule, text, "message kept from leaving");
+                self.metrics.withheld(&trunk, rule);
+            }
             EventKind::Dropped { reason } => {
                 tracing::debug!(call, worker, ?reason, "message dropped");
                 self.metrics.dropped(*reason);

@@ -48,6 +48,11 @@ pub struct Applied {
 pub struct Rules {}
 
 impl Rules {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        true
+    }
+
     /// Whether any rule is for messages of this trunk and direction: cheap, asked for every message.
     pub fn concern(&self, _trunk: TrunkId, _direction: Direction) -> bool {
         false

@@ -1,0 +1,133 @@
+//! The last step before a message leaves, and the first after one came: the operator's rules, then the egress guard.
+//!
+//! Whatever carries more than its template goes through [`Context::leave`]: INVITE, UPDATE, INFO, OPTIONS, and the
+//! 18x, 2xx and refusals of INVITE and UPDATE. ACK, BYE, CANCEL, PRACK and NOTIFY are templates without anything of an
+//! operator or of the other side but a Reason, so nothing can keep them from leaving.
+
+use super::Context;
+use crate::event::{CallRecord, EventKind};
+use crate::normalize::guard::{self, Rejection};
+use crate::number::Number;
+use crate::rules::{Direction, Facts};
+use crate::sip::{Draft, Message};
+use crate::trunk::Trunk;
+
+/// What the operator's rules may know of a call.
+#[derive(Debug, Default)]
+pub struct Story {
+    conversation: String,
+    caller: Option<Number>,
+    called: Option<Number>,
+    user: String,
+    from_trunk: String,
+    to_trunk: String,
+}
+
+impl Story {
+    /// As far as the record has been told.
+    pub fn of(record: &CallRecord) -> Self {
+        let number = |text: &str| Number::normalise(text, "").ok();
+        Self {
+            conversation: record.conversation.clone(),
+            caller: number(record.caller.reveal()),
+            called: number(record.callee.reveal()),
+            user: record.user.reveal().clone(),
+            from_trunk: record.from_trunk.clone(),
+            to_trunk: record.to_trunk.clone(),
+        }
+    }
+
+    /// Of an initial INVITE that is no call yet.
+    pub fn arriving(from: &Trunk, caller: Option<Number>, called: Option<Number>) -> Self {
+        Self { caller, called, from_trunk: from.name.to_string(), ..Self::default() }
+    }
+}
+
+impl Context {
+    /// What came from `trunk`, as the operator's rules want it read; `None`: as it came.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be read so: a rule made it longer than a message may be.
+    pub fn arrive(&mut self, trunk: &Trunk, message: &Message) -> Result<Option<Message>, Rejection> {
+        self.rule(trunk, Direction::In, message)
+    }
+
+    /// What is about to leave toward `trunk`, after the operator's rules and the guard.
+    ///
+    /// # Errors
+    ///
+    /// Why it must not leave; an event says so.
+    pub fn leave(&mut self, trunk: &Trunk, draft: Draft) -> Result<Message, Rejection> {
+        let left = self.shape(trunk, draft);
+        if let Err(rejection) = &left {
+            let (rule, text) = (rejection.rule, rejection.text.clone());
+            self.event(self.call, EventKind::Withheld { trunk: trunk.id, rule, text });
+        }
+        left
+    }
+
+    /// A refusal, after the operator's rules; the guard has nothing to say of it. One that the rules spoil leaves as
+    /// it was: a final response must not be lost.
+    pub fn leave_refused(&mut self, trunk: &Trunk, draft: Draft) -> bytes::Bytes {
+        let octets = draft.finish();
+        if !self.snapshot.rules.concern(trunk.id, Direction::Out) {
+            return octets;
+        }
+        let Ok(message) = Message::parse(octets.clone()) else { return octets };
+        match self.rule(trunk, Direction::Out, &message) {
+            Ok(Some(ruled)) => ruled.octets(),
+            Ok(None) | Err(_) => octets,
+        }
+    }
+
+    fn shape(&mut self, trunk: &Trunk, draft: Draft) -> Result<Message, Rejection> {
+        let written = draft.finish();
+        let message = Message::parse(written).map_err(|fault| Rejection {
+            rule: "RFC 3261 §7",
+            text: format!("the message would not be one: {}", fault.fault),
+        })?;
+        let message = self.rule(trunk, Direction::Out, &message)?.unwrap_or(message);
+        match guard::inspect(trunk, &message)? {
+            None => Ok(message),
+            Some(repaired) => {
+                self.event(self.call, EventKind::Repaired { trunk: trunk.id });
+                Ok(repaired)
+            }
+        }
+    }
+
+    fn rule(&mut self, trunk: &Trunk, direction: Direction, message: &Message) -> Result<Option<Message>, Rejection> {
+        if !self.snapshot.rules.concern(trunk.id, direction) {
+            return Ok(None);
+        }
+        let rules = self.snapshot.rules.clone();
+        let none = Story::default();
+        let story = self.story.as_ref().unwrap_or(&none);
+        let facts = Facts {
+            call: self.call,
+            conversation: &story.conversation,
+            caller: story.caller.as_ref(),
+            called: story.called.as_ref(),
+            user: &story.user,
+            from_trunk: &story.from_trunk,
+            to_trunk: &story.to_trunk,
+        };
+        let Some(applied) = rules.apply(trunk.id, direction, message, &facts) else { return Ok(None) };
+        let received = direction == Direction::In;
+        self.event(self.call, EventKind::RulesApplied { trunk: trunk.id, received, rules: applied.fired });
+        Ok(Some(applied.message))
+    }
+
+    /// Notes which call is at hand, and what the operator's rules may know of it where there are any.
+    pub fn at_hand(&mut self, record: &CallRecord) {
+        self.call = Some(record.id);
+        self.story = (!self.snapshot.rules.is_empty()).then(|| Story::of(record));
+    }
+
+    /// No call is at hand any more.
+    pub fn put_down(&mut self) {
+        self.call = None;
+        self.story = None;
+    }
+}
