@@ -45,9 +45,16 @@ fn fault(item: &str, files: &mut BTreeMap<String, String>) -> Option<String> {
         files.entry(path.to_owned()).or_insert_with(|| fs::read_to_string(root().join(path)).unwrap_or_default());
     let found = match name.strip_prefix('"').and_then(|title| title.strip_suffix('"')) {
         Some(title) => text.lines().any(|line| line.strip_prefix("== ").is_some_and(|line| line.starts_with(title))),
-        None => text.contains(&format!("fn {name}(")),
+        None => text.contains(&format!("fn {name}(")) || text.lines().any(|line| made_by_macro(line, name)),
     };
     (!found).then(|| format!("{path} has no test {name}"))
+}
+
+/// Whether `line` is an argument that makes a test of this name: `name: script` or `name Scenario,` (tests/sipp, tests/twin.rs).
+fn made_by_macro(line: &str, name: &str) -> bool {
+    line.strip_prefix("    ").and_then(|line| line.strip_prefix(name)).is_some_and(|rest| {
+        rest.starts_with(": ") || rest.strip_prefix(' ').is_some_and(|scenario| scenario.ends_with(','))
+    })
 }
 
 #[test]

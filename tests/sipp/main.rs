@@ -27,6 +27,16 @@ fn both_ways(transport: Transport, script: Script, load: Load) {
     lab.finish(&DIRECTIONS, load.total());
 }
 
+/// Plays `script` from `caller` to the other platform, over TLS.
+fn one_way(caller: Platform, script: Script, load: Load) {
+    if !possible() {
+        return;
+    }
+    let lab = Lab::start(Transport::Tls, script, 2);
+    lab.place(caller, load);
+    lab.finish(&[caller], load.total());
+}
+
 /// The same facts, once a transport of Genesys.
 macro_rules! over_each_transport {
     ($($name:ident: $script:expr, $load:expr;)*) => {
@@ -52,6 +62,30 @@ over_each_transport! {
     an_unknown_number_is_not_found: crate::UNKNOWN, crate::FEW;
     a_call_is_held_and_resumed: crate::Script::new("holds", "is_held"), crate::FEW;
     two_hundred_calls_at_once: crate::MANY, crate::AT_ONCE;
+}
+
+/// sip and sip2 are overloaded and say for how long, sip3 answers.
+const FAILS_OVER: Script =
+    Script { further: Some(["is_unavailable", "answers"]), ..Script::new("hangs_up", "is_unavailable") };
+
+/// One call: what comes after a 503 is another matter.
+const ONE: Load = Load { calls: 1, ..FEW };
+
+#[test]
+fn a_call_goes_on_from_sip_to_sip2_and_sip3_tdr_123() {
+    one_way(Platform::Genesys, FAILS_OVER, ONE);
+}
+
+/// What a carrier says in User-to-User, as Genesys has to see it (GEN-65).
+const UUI: Script = Script {
+    carrier: true,
+    uui: Some(("56a390f3d2b7310023a2;encoding=hex", "56a390f3d2b7310023a2;encoding=hex")),
+    ..Script::new("hangs_up", "answers")
+};
+
+#[test]
+fn user_to_user_of_a_carrier_reaches_genesys_gen_65() {
+    one_way(Platform::Teams, UUI, FEW);
 }
 
 #[test]

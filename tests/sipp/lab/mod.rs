@@ -100,13 +100,21 @@ pub struct Script {
     pub ring: Duration,
     /// How long a call is spoken, or rings before it is cancelled.
     pub talk: Duration,
+    /// What sip2 and sip3 of the hub do; without it all three names are one host, which does what `called` says.
+    pub further: Option<[&'static str; 2]>,
+    /// Whether the hub's side is a carrier, a trunk of kind `generic`.
+    pub carrier: bool,
+    /// User-to-User of the caller, and a pattern for that which the called side has to see.
+    pub uui: Option<(&'static str, &'static str)>,
 }
 
 impl Script {
     /// A script whose caller does one thing and whose called side does another.
     pub const fn new(caller: &'static str, called: &'static str) -> Self {
         let (ring, talk) = (Duration::from_millis(20), Duration::from_millis(200));
-        Self { caller, called, reached: true, hung_up: false, number: None, refusal: 486, ring, talk }
+        let (further, carrier, uui) = (None, false, None);
+        let (reached, hung_up, number, refusal) = (true, false, None, 486);
+        Self { caller, called, reached, hung_up, number, refusal, ring, talk, further, carrier, uui }
     }
 }
 
@@ -150,6 +158,9 @@ impl Report {
 enum Side {
     Caller,
     Called,
+    /// sip2 and sip3 of the hub.
+    Second,
+    Third,
     Dialog,
 }
 
@@ -158,6 +169,8 @@ impl Side {
         match self {
             Self::Caller => "caller",
             Self::Called => "called",
+            Self::Second => "second",
+            Self::Third => "third",
             Self::Dialog => "dialog",
         }
     }
@@ -188,6 +201,8 @@ impl Lab {
         keys.push(("workers", workers.to_string()));
         let trust = format!("tls = \"public\"\ntrust = \"{}/ca.pem\"", places.directory.display());
         // Over TCP and UDP these keys would have no effect, and be findings.
+        let kind = if script.carrier { CARRIER } else { "kind = \"teams\"" };
+        keys.push(("teams_kind", kind.to_owned()));
         keys.push(("genesys_tls", if transport == Transport::Tls { trust } else { String::new() }));
         let mut lab = Self::platforms(places, script, &keys, false);
         let places = &lab.places;
@@ -216,8 +231,12 @@ impl Lab {
         certificates::make(&places.directory);
         let users = format!("number,user,active\n{TEAMS_NUMBER},robin@example.com,true\n");
         fs::write(places.directory.join("users.csv"), users).expect("the lab's directory is writable");
+        let mut keys = keys.clone();
+        let [sip2, sip3] = if script.further.is_some() { ["teams_second", "teams_third"] } else { ["teams_called"; 2] };
+        keys.push(("sip2_ip", places.address(sip2).to_string()));
+        keys.push(("sip3_ip", places.address(sip3).to_string()));
         let start = |program: &str, option: &str, file: &str| {
-            let path = places.write(file, keys);
+            let path = places.write(file, &keys);
             Process::start(program, command(program).arg(option).arg(path), &places.directory)
         };
         let mut dnsmasq = start("dnsmasq", "-C", "dnsmasq.conf");
@@ -227,6 +246,9 @@ impl Lab {
         let mut lab =
             Self { places, script, direct, waiting: Vec::new(), tandem: None, _haproxy: haproxy, _dnsmasq: dnsmasq };
         // Before Tandem starts: its first OPTIONS decide whether a host takes calls (TDR-39).
+        for (side, flow) in [Side::Second, Side::Third].into_iter().zip(script.further.into_iter().flatten()) {
+            lab.wait(Platform::Teams, side, flow);
+        }
         for platform in DIRECTIONS {
             lab.wait(platform, Side::Called, script.called);
             if script.hung_up {
@@ -278,12 +300,16 @@ impl Lab {
     pub fn finish(mut self, callers: &[Platform], calls: u32) {
         for (platform, side, player) in std::mem::take(&mut self.waiting) {
             let concerned = match side {
-                Side::Called => self.script.reached && callers.contains(&platform.peer()),
+                Side::Called | Side::Second | Side::Third => self.script.reached && callers.contains(&platform.peer()),
                 Side::Caller | Side::Dialog => callers.contains(&platform),
             };
             let expected = if concerned { u64::from(calls) } else { 0 };
             let outcome = player.dismiss(concerned);
-            let taken = if side == Side::Called { outcome.counter("calls") } else { outcome.successful };
+            let taken = if matches!(side, Side::Called | Side::Second | Side::Third) {
+                outcome.counter("calls")
+            } else {
+                outcome.successful
+            };
             assert_eq!(taken, expected, "calls at the {} side of {platform:?}", side.name());
         }
         if let Some(mut tandem) = self.tandem.take() {
@@ -347,6 +373,8 @@ impl Places {
             "teams_caller" => 17,
             "teams_called" => 18,
             "teams_dialog" => 19,
+            "teams_second" => 20,
+            "teams_third" => 21,
             "genesys_caller" => 33,
             "genesys_called" => 34,
             "genesys_dialog" => 35,
@@ -392,10 +420,11 @@ impl Places {
     fn played(&self, platform: Platform, side: Side, script: Script) -> Keys {
         let called = script.number.unwrap_or(platform.peer().number());
         let (name, port) = (self.transport.name(), self.transport.port());
+        let called_side = matches!(side, Side::Called | Side::Second | Side::Third);
         let (contact, route, uri, hold, held, via, port) = match platform {
             Platform::Teams => (
                 TEAMS_CONTACT.to_owned(),
-                format!("sip:{}:5061;transport=tls", if side == Side::Called { TEAMS_CALLED } else { TEAMS_DIALOG }),
+                format!("sip:{}:5061;transport=tls", if called_side { TEAMS_CALLED } else { TEAMS_DIALOG }),
                 format!("sip:{called}@{SBC}:5061;user=phone;transport=tls"),
                 "inactive", // TDR-94
                 "inactive", // TDR-93
@@ -403,7 +432,7 @@ impl Places {
                 5061,
             ),
             Platform::Genesys => {
-                let proxy = self.address(if side == Side::Called { "genesys_called" } else { "genesys_dialog" });
+                let proxy = self.address(if called_side { "genesys_called" } else { "genesys_dialog" });
                 let node = self.address("genesys_silent");
                 (
                     format!("sip:{GENESYS_NUMBER}@{node}:{port};transport={name};gc-node=c9d0;ob"),
@@ -438,12 +467,23 @@ impl Places {
                 "caller_port",
                 if self.transport == Transport::Udp { "[local_port]".to_owned() } else { port.to_string() },
             ),
+            ("uui", script.uui.map(|(sent, _)| format!("\nUser-to-User: {sent}")).unwrap_or_default()),
+            ("uui_check", script.uui.map(|(_, seen)| uui_check(seen)).unwrap_or_default()),
             ("refusal", script.refusal.to_string()),
             ("ring", script.ring.as_millis().to_string()),
             ("talk", script.talk.as_millis().to_string()),
         ]);
         keys
     }
+}
+
+/// Keys of the hub's trunk when a carrier stands in its place.
+const CARRIER: &str =
+    "kind = \"generic\"\nhosts = [\"sip.pstnhub.microsoft.com:5061\"]\nsuffixes = [\"pstnhub.microsoft.com\"]";
+
+/// SIPp's check for a User-to-User, in place of one it makes anyhow: its variables are counted.
+fn uui_check(seen: &str) -> String {
+    format!("<ereg regexp=\"{seen}\" search_in=\"hdr\" header=\"User-to-User:\" check_it=\"true\" assign_to=\"c6\"/>")
 }
 
 /// The hub's Contact: its host is never dialled where a Record-Route stands above it (TDR-83).
@@ -455,12 +495,14 @@ const TEAMS_CALLED: &str = "sip-du-a-us.pstnhub.microsoft.com";
 const TEAMS_DIALOG: &str = "sip-du-a-eu.pstnhub.microsoft.com";
 
 /// Keys whose value is an address.
-const ADDRESSES: [(&str, &str); 9] = [
+const ADDRESSES: [(&str, &str); 11] = [
     ("sbc_ip", "sbc"),
     ("dns_ip", "dns"),
     ("teams_caller", "teams_caller"),
     ("teams_called", "teams_called"),
     ("teams_dialog", "teams_dialog"),
+    ("teams_second", "teams_second"),
+    ("teams_third", "teams_third"),
     ("genesys_caller", "genesys_caller"),
     ("genesys_called", "genesys_called"),
     ("genesys_dialog", "genesys_dialog"),
