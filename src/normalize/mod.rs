@@ -5,6 +5,8 @@
 //! - [`crosses`], [`crossing`], [`reason`] and [`final_status`] say what of one leg the other
 //!   sees; [`cause`] and [`explanation`] why a call ended.
 //!
+//! - [`guard`] looks last at what is about to leave, and keeps back what a platform is documented to reject.
+//!
 //! Dialog identifiers, CSeq, routes and timers are the call's business: nothing here knows a dialog.
 //! The tables of names, addresses and timers are in [`platforms`](crate::trunk::platforms).
 
