@@ -90,42 +90,59 @@ impl Call {
         }
         let offer = self.caller.incoming.as_ref().and_then(|incoming| incoming.offer.clone());
         let kind = self.caller.trunk.kind;
+        let before = sdp.is_some().then(|| self.caller.media.clone());
         let sdp = sdp.map(|sdp| self.caller.media.send(&answer_for(kind, offer.as_ref(), &sdp, None)));
-        if sdp.is_some() {
-            self.early_answer = sdp.clone();
-        }
         self.rung = Some((status, sdp));
+        if self.send_provisional(cx) {
+            if let Some((_, Some(sdp))) = &self.rung {
+                self.early_answer = Some(sdp.clone());
+            }
+            return;
+        }
+        // It may not leave with what it carries: the caller hears at least that it rings.
+        if let Some(before) = before {
+            self.caller.media = before;
+            self.early_fork = None;
+        }
+        self.crossing.clear();
+        self.rung = Some((if status == 183 { LOCAL_RINGING } else { status }, None));
         self.send_provisional(cx);
     }
 
-    fn send_provisional(&mut self, cx: &mut Context) {
+    /// Sends the last provisional response, again where it was sent before. Returns whether it could leave.
+    fn send_provisional(&mut self, cx: &mut Context) -> bool {
         let (Some(incoming), Some((status, sdp))) = (&self.caller.incoming, &self.rung) else {
-            return;
+            return true;
         };
         let mut draft = self.caller.response(cx, &incoming.request, incoming.via.as_deref(), *status, phrase(*status));
         for (field, value) in &self.crossing {
             draft.put(field.clone(), value);
         }
-        if let Some(reliable) = &mut self.reliable {
-            // RFC 3262 §3: an initial value between 1 and 2³¹ − 1, then one more each.
-            reliable.rseq = if reliable.rseq == 0 { 1 + cx.minter.cseq() % 65_536 } else { reliable.rseq + 1 };
-            draft.put_number(Name::RSeq, reliable.rseq).put(Name::Require, "100rel");
+        // RFC 3262 §3: an initial value between 1 and 2³¹ − 1, then one more each.
+        let rseq = self.reliable.as_ref().map(|reliable| match reliable.rseq {
+            0 => 1 + cx.minter.cseq() % 65_536,
+            last => last + 1,
+        });
+        if let Some(rseq) = rseq {
+            draft.put_number(Name::RSeq, rseq).put(Name::Require, "100rel");
         }
         let has_sdp = sdp.is_some();
         if let Some(sdp) = sdp {
             draft.body("application/sdp", sdp.clone());
         }
-        let Ok(response) = cx.leave(&self.caller.trunk, draft) else { return };
+        let Ok(response) = cx.leave(&self.caller.trunk, draft) else { return false };
         let octets = response.octets();
         cx.transactions.respond(cx.now.monotonic, incoming.id, *status, octets.clone());
         match &mut self.reliable {
             Some(reliable) => {
                 let pause = cx.t1();
+                reliable.rseq = rseq.unwrap_or(reliable.rseq);
                 reliable.pending = Some((octets, has_sdp, pause));
                 cx.set_timer(self.key, Timer::Reliable, pause);
             }
             None => cx.set_timer(self.key, Timer::Provisional, PROVISIONAL_INTERVAL),
         }
+        true
     }
 
     pub(super) fn repeat_provisional(&mut self, cx: &mut Context) {
