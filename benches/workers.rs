@@ -18,7 +18,7 @@ const CALLS: usize = 4000;
 const WINDOW: usize = 100;
 
 const SDP: &[u8] = b"v=0\r\no=- 1000 1 IN IP4 198.51.100.131\r\ns=-\r\nc=IN IP4 198.51.100.131\r\nt=0 0\r\n\
-    m=audio 52344 RTP/AVP 8\r\na=rtpmap:8 PCMA/8000\r\na=sendrecv\r\n";
+    m=audio 52344 RTP/SAVP 8\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNk\r\na=rtpmap:8 PCMA/8000\r\na=sendrecv\r\n";
 
 fn main() {
     // `cargo test --benches` and `cargo bench --no-run` only have to see that it builds.

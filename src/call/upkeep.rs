@@ -5,6 +5,7 @@
 //! about the peer: what was under way is tried again over a new one.
 
 use super::context::{Context, Timer};
+use super::description::offer_for;
 use super::leg::{Errand, Incoming, LegState, Purpose};
 use super::set_up::phrase;
 use super::{Call, Side};
@@ -47,7 +48,9 @@ impl Call {
             return cx.set_timer(key, Timer::Session(side), BUSY_PAUSE.min(end));
         }
         cx.set_timer(key, Timer::Session(side), end);
-        let sent = leg.media.again();
+        // An answer in one direction is no offer that the hub understands (TDR-93).
+        let sent = leg.media.sent.clone();
+        let sent = sent.map(|sent| leg.media.send(&offer_for(leg.trunk.kind, &sent, Some(&sent))));
         if !leg.offer(cx, key, &Method::Invite, Purpose::Refresh, sent) {
             self.lost(cx, side, "the peer named no place that may be dialled");
         }

@@ -1,15 +1,46 @@
-//! The egress guard: the last look at what is about to leave.
+//! The egress guard: the last look at what is about to leave, after all rules (design: "Built-in trunk kinds").
+//!
+//! It reads the message as the platform will. What the platform is documented to reject does not leave: where there is
+//! one right repair it is made, the rest is refused with the rule and the remedy. What is merely unusual passes.
+//!
+//! | what | toward | then |
+//! |---|---|---|
+//! | a method outside the platform's Allow (TDR-90, GEN-43) | hub, Genesys | refused |
+//! | `sips:` in Request-URI, From, To or Contact (TDR-1, GEN-45) | hub, Genesys | refused |
+//! | Contact that is not our name there (TDR-42, 44, GEN-24) | hub, Genesys | refused |
+//! | Record-Route, Require and Proxy-Require of a request (TDR-45, 57, GEN-38, 43) | hub, Genesys | removed |
+//! | fields that are another platform's business (TDR-62, 150, GEN-61, 63) | hub, Genesys | removed |
+//! | Request-URI that names no host of the hub, or no E.164 number (TDR-48, 130) | hub | refused |
+//! | Request-URI without `user=phone` (TDR-48), To of another number (TDR-52), From of another host (TDR-50) | hub | put right |
+//! | `phone-context` (TDR-132), Replaces (TDR-58) | hub | refused |
+//! | an anonymous From whose number stands elsewhere (TDR-51, GEN-58) | hub | asserted identity removed, Contact refused |
+//! | an asserted number that is not that of From (TDR-66, GEN-57) | hub, Genesys | made that of From |
+//! | Request-URI that does not name the trunk (GEN-12 to 15) | Genesys | refused |
+//! | several User-to-User (GEN-66) | Genesys | the first is kept |
+//! | no offer in an INVITE (TDR-55, 87), a body that is no description (TDR-59) | hub | refused |
+//! | descriptions: see [`description`] | all | |
+//! | a header line over 8 KiB, a message over 64 KiB (TDR-72) | all | refused |
 
-use crate::sip::Message;
-use crate::trunk::Trunk;
+mod description;
+
+use crate::number::MAX_DIGITS;
+use crate::pii::Pii;
+use crate::sip::{Edits, Message, Method, Name, NameAddr, Scheme, Uri};
+use crate::trunk::{Kind, Termination, Trunk};
 use std::fmt;
+
+/// The longest header line that a platform has to take, in octets (TDR-72, GEN-64).
+pub const MAX_LINE: usize = 8 * 1024;
+
+/// The longest message, in octets (TDR-72, GEN-64).
+pub const MAX_MESSAGE: usize = 64 * 1024;
 
 /// Why a message must not leave.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Rejection {
     /// The rule that the platform would enforce: `TDR-55`.
     pub rule: &'static str,
-    /// What is wrong, in words, with the value.
+    /// What is wrong, in words, without personal data.
     pub text: String,
 }
 
@@ -19,11 +50,293 @@ impl fmt::Display for Rejection {
     }
 }
 
+fn reject<T>(rule: &'static str, text: impl Into<String>) -> Result<T, Rejection> {
+    Err(Rejection { rule, text: text.into() })
+}
+
 /// Checks what is about to leave toward `to`. `Ok(None)`: it may leave as it is; `Ok(Some)`: it may leave so, repaired.
 ///
 /// # Errors
 ///
 /// [`Rejection`]: the platform is documented to reject it and there is no one right repair.
-pub fn inspect(_to: &Trunk, _message: &Message) -> Result<Option<Message>, Rejection> {
-    Ok(None)
+pub fn inspect(to: &Trunk, message: &Message) -> Result<Option<Message>, Rejection> {
+    sizes(message)?;
+    let mut edits = Edits::new();
+    let mut repaired = false;
+    if to.kind != Kind::Generic {
+        let mut repairs = Repairs { edits: &mut edits, made: &mut repaired };
+        fields(to, message, &mut repairs)?;
+        contact(to, message)?;
+        if message.is_request() {
+            request(to, message, &mut repairs)?;
+        }
+    }
+    if let Some(body) = description::inspect(to, message)? {
+        edits.set(Name::ContentType, "application/sdp").body(body);
+        repaired = true;
+    }
+    if !repaired {
+        return Ok(None);
+    }
+    match Message::parse(edits.write(message)) {
+        Ok(message) => Ok(Some(message)),
+        Err(rejected) => reject("RFC 3261 §7", format!("cannot be repaired: {}", rejected.fault)),
+    }
 }
+
+/// The edits that put a message right.
+struct Repairs<'e> {
+    edits: &'e mut Edits,
+    made: &'e mut bool,
+}
+
+impl Repairs<'_> {
+    fn edit(&mut self) -> &mut Edits {
+        *self.made = true;
+        self.edits
+    }
+}
+
+fn sizes(message: &Message) -> Result<(), Rejection> {
+    if message.octets().len() > MAX_MESSAGE {
+        return reject("TDR-72", format!("the message is longer than {MAX_MESSAGE} octets"));
+    }
+    match message.lines().find(|line| line.octets.len() > MAX_LINE) {
+        None => Ok(()),
+        Some(line) => reject("TDR-72", format!("the line of {} is longer than {MAX_LINE} octets", line.text)),
+    }
+}
+
+/// Fields that the platform must not see, or only once.
+fn fields(to: &Trunk, message: &Message, repairs: &mut Repairs<'_>) -> Result<(), Rejection> {
+    let (request, hub) = (message.is_request(), to.kind == Kind::Teams);
+    let mut user_to_user = 0;
+    for line in message.lines() {
+        let foreign = match line.name {
+            Name::RecordRoute | Name::Require | Name::ProxyRequire => request,
+            Name::RemotePartyId => true,
+            Name::Diversion | Name::CallInfo | Name::UserToUser if hub => true,
+            Name::Replaces if hub && request => {
+                return reject("TDR-58", "Replaces, which the hub rejects: calls are joined here, not there");
+            }
+            Name::UserToUser => {
+                user_to_user += 1;
+                false
+            }
+            Name::Other => {
+                let uui = line.text.eq_ignore_ascii_case("x-user-to-user");
+                user_to_user += usize::from(uui);
+                is_foreign(hub, line.text) || (uui && hub)
+            }
+            _ => false,
+        };
+        if foreign {
+            match line.name {
+                Name::Other => repairs.edit().remove(line.text),
+                name => repairs.edit().remove(name),
+            };
+        }
+    }
+    if user_to_user > 1 && !hub {
+        // GEN-66: several are thrown away together; `User-to-User` is looked for first.
+        match message.header(Name::UserToUser) {
+            Some(first) => repairs.edit().set(Name::UserToUser, first).remove("x-User-to-User"),
+            None => {
+                let first = message.extension("x-user-to-user").next().unwrap_or("").to_owned();
+                repairs.edit().set("x-User-to-User", first)
+            }
+        };
+    }
+    Ok(())
+}
+
+/// Names that one platform keeps for itself (GEN-61, 63, TDR-61, 150) or never reads (TDR-62).
+fn is_foreign(hub: bool, name: &str) -> bool {
+    const GENESYS: [&str; 4] = ["x-inin", "x-genesys", "x-pcv", "x-gcv"];
+    const CARRIERS: [&str; 2] = ["p-charging-vector", "p-charge-info"];
+    let begins = |prefix: &str| name.get(..prefix.len()).is_some_and(|front| front.eq_ignore_ascii_case(prefix));
+    GENESYS.into_iter().any(begins)
+        || (begins("x-ms-") && !(name.eq_ignore_ascii_case("X-MS-SBC") && hub))
+        || (hub && CARRIERS.iter().any(|own| own.eq_ignore_ascii_case(name)))
+}
+
+/// TDR-42, 43, 44, 53; GEN-24: the platform finds us by this name and no other.
+fn contact(to: &Trunk, message: &Message) -> Result<(), Rejection> {
+    let rule = if to.kind == Kind::Teams { "TDR-44" } else { "GEN-24" };
+    let mut values = message.values(Name::Contact);
+    let (first, more) = (values.next(), values.next().is_some());
+    let Some(first) = first else {
+        let needed = match (message.status(), message.method()) {
+            (None, Method::Invite | Method::Update | Method::Options) => true,
+            (Some(101..=299), Method::Invite) => true,
+            _ => false,
+        };
+        return if needed { reject(rule, "no Contact") } else { Ok(()) };
+    };
+    let uri = NameAddr::parse(first).ok().and_then(|value| value.uri().ok());
+    match uri {
+        Some(_) if more => reject(rule, "more than one Contact"),
+        Some(uri)
+            if uri.scheme() == Scheme::Sip && uri.host().trim_matches(['[', ']']).eq_ignore_ascii_case(&to.fqdn) =>
+        {
+            Ok(())
+        }
+        Some(uri) => reject(rule, format!("Contact at {}, where the platform knows us as {}", uri.host(), to.fqdn)),
+        None => reject(rule, "Contact cannot be read"),
+    }
+}
+
+/// What a request owes: its method, its parties, the number it is for.
+fn request(to: &Trunk, message: &Message, repairs: &mut Repairs<'_>) -> Result<(), Rejection> {
+    let hub = to.kind == Kind::Teams;
+    let method = message.method();
+    if !to.takes(method) {
+        return reject(if hub { "TDR-90" } else { "GEN-43" }, format!("{method} is no method of the platform"));
+    }
+    let Ok(uri) = Uri::parse(message.request_uri()) else { return reject("TDR-60", "Request-URI cannot be read") };
+    let party = |name: Name| message.header(name).and_then(|value| NameAddr::parse(value).ok());
+    let (Some(from), Some(called)) = (party(Name::From), party(Name::To)) else {
+        return reject("TDR-60", "From or To cannot be read");
+    };
+    let sips = |text: &str| text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("sips:"));
+    if sips(message.request_uri()) || sips(from.uri_text()) || sips(called.uri_text()) {
+        return reject(if hub { "TDR-1" } else { "GEN-45" }, "a sips: URI");
+    }
+    // Within a dialog the Request-URI is the peer's own, and the parties are agreed.
+    if *method != Method::Invite || called.tag().is_some() {
+        return Ok(());
+    }
+    match to.kind {
+        Kind::Teams => invite_to_hub(to, message, &uri, &from, &called, repairs),
+        Kind::Genesys => invite_to_genesys(to, message, &uri, &from, repairs),
+        Kind::Generic => Ok(()),
+    }
+}
+
+fn invite_to_hub(
+    to: &Trunk,
+    message: &Message,
+    uri: &Uri<'_>,
+    from: &NameAddr<'_>,
+    called: &NameAddr<'_>,
+    repairs: &mut Repairs<'_>,
+) -> Result<(), Rejection> {
+    let own = to.hosts.iter().map(|host| &*host.name).chain([&*to.request_host]);
+    if uri.scheme() != Scheme::Sip || !own.into_iter().any(|own| own.eq_ignore_ascii_case(uri.host())) {
+        return reject("TDR-48", format!("Request-URI at {}, which is no name of the hub", uri.host()));
+    }
+    let user = uri.user().unwrap_or("");
+    if !is_global(user) {
+        let number = Pii::new(user);
+        return reject("TDR-130", format!("Request-URI for {number}, which is not + and 4 to 15 digits"));
+    }
+    let context = |text: &str| {
+        text.as_bytes().windows(PHONE_CONTEXT.len()).any(|window| window.eq_ignore_ascii_case(PHONE_CONTEXT))
+    };
+    if context(message.request_uri()) || context(from.uri_text()) || context(called.uri_text()) {
+        return reject("TDR-132", "phone-context, which the hub does not resolve");
+    }
+    if uri.params().get("user") != Some("phone") {
+        let text = message.request_uri();
+        let bare = text.split_once(";user=").map_or(text, |(front, _)| front);
+        let rest = text.strip_prefix(bare).and_then(|rest| rest.get(1..)?.split_once(';')).map_or("", |(_, rest)| rest);
+        let rest = if rest.is_empty() { String::new() } else { format!(";{rest}") };
+        repairs.edit().request_line(&Method::Invite, &format!("{bare};user=phone{rest}"));
+    }
+    // TDR-52: the same number; compared with whatever stands behind it, an extension for one (TDR-47).
+    let (dialled, named) = (number(message.request_uri()), number(called.uri_text()));
+    if dialled != named {
+        repairs.edit().set(Name::To, format!("<{dialled}@{}>", to.fqdn));
+    }
+    caller(to, message, from, repairs)
+}
+
+const PHONE_CONTEXT: &[u8] = b"phone-context";
+
+/// A URI up to its host: `sip:+14255550123;ext=7`.
+fn number(uri: &str) -> &str {
+    uri.split_once('@').map_or("", |(front, _)| front)
+}
+
+/// Who calls, to the hub: TDR-50, 51, 66.
+fn caller(to: &Trunk, message: &Message, from: &NameAddr<'_>, repairs: &mut Repairs<'_>) -> Result<(), Rejection> {
+    let Ok(uri) = from.uri() else { return reject("TDR-50", "From cannot be read") };
+    let user = uri.user().unwrap_or("");
+    if user.eq_ignore_ascii_case("anonymous") {
+        // A name may be shown without a number; what else there is must not give the number away.
+        if message.header(Name::PAssertedIdentity).is_some() {
+            repairs.edit().remove(Name::PAssertedIdentity);
+        }
+        let contact = message.header(Name::Contact).and_then(|value| NameAddr::parse(value).ok()?.uri().ok());
+        if contact.is_some_and(|contact| contact.user().is_some_and(is_global)) {
+            return reject("TDR-51", "From is anonymous, but Contact shows the number");
+        }
+        if !crate::sip::privacy(message).any(|value| value.eq_ignore_ascii_case("id")) {
+            repairs.edit().set(Name::Privacy, "id");
+        }
+        return Ok(());
+    }
+    if !is_global(user) && !is_short(user) {
+        return reject("TDR-50", format!("From of {}, which is no number", Pii::new(user)));
+    }
+    if !uri.host().eq_ignore_ascii_case(&to.fqdn) {
+        let tag = from.tag().map(|tag| format!(";tag={tag}")).unwrap_or_default();
+        let display = from.display().map(|display| format!("{} ", crate::sip::quote(&display))).unwrap_or_default();
+        let front = from.uri_text().split_once('@').map_or("sip:", |(front, _)| front);
+        repairs.edit().set(Name::From, format!("{display}<{front}@{}>{tag}", to.fqdn));
+    }
+    asserted(to, message, user, repairs);
+    Ok(())
+}
+
+/// The asserted number is that of From (TDR-66, GEN-57).
+fn asserted(to: &Trunk, message: &Message, user: &str, repairs: &mut Repairs<'_>) {
+    let other = message.values(Name::PAssertedIdentity).any(|value| {
+        let uri = NameAddr::parse(value).ok().and_then(|value| value.uri().ok());
+        uri.is_none_or(|uri| uri.user() != Some(user))
+    });
+    if other {
+        repairs.edit().set(Name::PAssertedIdentity, format!("<sip:{user}@{}>", to.fqdn));
+    }
+}
+
+fn invite_to_genesys(
+    to: &Trunk,
+    message: &Message,
+    uri: &Uri<'_>,
+    from: &NameAddr<'_>,
+    repairs: &mut Repairs<'_>,
+) -> Result<(), Rejection> {
+    let identifier = &*to.termination_identifier;
+    let named = match to.termination {
+        Termination::Fqdn => uri.host().eq_ignore_ascii_case(&to.request_host),
+        Termination::Tgrp => uri.user_params().get("tgrp") == Some(identifier),
+        Termination::Dnis => uri.user() == Some(identifier),
+    };
+    if uri.scheme() != Scheme::Sip || !(named || to.may_dial(uri.host())) {
+        return reject(
+            "GEN-12",
+            "Request-URI does not name the trunk: neither its host nor its identifier stands in it",
+        );
+    }
+    if let Ok(from) = from.uri()
+        && let Some(user) = from.user().filter(|user| is_global(user) || is_short(user))
+    {
+        asserted(to, message, user, repairs);
+    }
+    Ok(())
+}
+
+/// `+` and 4 to 15 digits, the first no 0 (TDR-48, TDR-131).
+fn is_global(user: &str) -> bool {
+    let digits = user.strip_prefix('+').unwrap_or("");
+    (4..=15).contains(&digits.len()) && !digits.starts_with('0') && digits.bytes().all(|octet| octet.is_ascii_digit())
+}
+
+/// A number of the caller's own network: the hub shows it as it is (TDR-68).
+fn is_short(user: &str) -> bool {
+    !user.is_empty() && user.len() <= MAX_DIGITS && user.bytes().all(|octet| octet.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests;

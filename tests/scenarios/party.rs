@@ -67,6 +67,9 @@ pub(crate) struct Dialog {
     pub cseq: u32,
 }
 
+/// What both platforms demand (TDR-135, GEN-49).
+const CRYPTO: &str = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNk\r\n";
+
 /// A platform with what it has sent and received.
 pub(crate) struct Party {
     pub platform: &'static Platform,
@@ -121,10 +124,10 @@ impl Party {
                 }
             }
         }
-        let profile = if plain { "RTP/AVP" } else { "RTP/SAVP" };
+        let (profile, crypto) = if plain { ("RTP/AVP", "") } else { ("RTP/SAVP", CRYPTO) };
         let rest = format!(
             "s=-\r\nc=IN IP4 {address}\r\nt=0 0\r\nm=audio {port} {profile} 8 101\r\na=rtpmap:8 PCMA/8000\r\n\
-             a=rtpmap:101 telephone-event/8000\r\na={direction}\r\n"
+             a=rtpmap:101 telephone-event/8000\r\n{crypto}a={direction}\r\n"
         );
         if self.described.0 != rest {
             self.described = (rest.clone(), self.described.1 + 1);

@@ -243,11 +243,12 @@ impl Leg {
     /// A description of ours with this direction.
     pub fn description(&mut self, direction: Direction, zero: bool) -> (Bytes, Media) {
         self.version += 1;
-        let (address, profile) = if self.platform == TEAMS { ("52.113.5.6", "SAVP") } else { ("203.0.113.77", "AVP") };
+        let address = if self.platform == TEAMS { "52.113.5.6" } else { "203.0.113.77" };
         let connection = if zero { "0.0.0.0" } else { address };
         let text = format!(
-            "v=0\r\no=- {} {} IN IP4 {address}\r\ns=-\r\nc=IN IP4 {connection}\r\nt=0 0\r\nm=audio {} RTP/{profile} 0 101\r\n\
-             a=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\na={}\r\n",
+            "v=0\r\no=- {} {} IN IP4 {address}\r\ns=-\r\nc=IN IP4 {connection}\r\nt=0 0\r\nm=audio {} RTP/SAVP 0 101\r\n\
+             a=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\n\
+             a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNk\r\na={}\r\n",
             7_000 + self.call,
             self.version,
             self.port,
