@@ -87,8 +87,7 @@ impl Refusal {
             Self::Interval(_) => 422,
             Self::Loop => 482,
             Self::TooManyHops => 483,
-            Self::Description | Self::NoOffer => 488,
-            Self::Ruled(_) => 513,
+            Self::Description | Self::NoOffer | Self::Ruled(_) => 488,
             Self::Draining | Self::TooManyCalls | Self::TooFast => 503,
             Self::Routing(refusal) => refusal.status(),
         }

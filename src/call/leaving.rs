@@ -113,7 +113,9 @@ impl Context {
             from_trunk: &story.from_trunk,
             to_trunk: &story.to_trunk,
         };
-        let Some(applied) = rules.apply(trunk.id, direction, message, &facts) else { return Ok(None) };
+        let applied = rules.apply(trunk.id, direction, message, &facts);
+        let applied = applied.map_err(|spoilt| Rejection { rule: "operator's rules", text: spoilt.to_string() })?;
+        let Some(applied) = applied else { return Ok(None) };
         let received = direction == Direction::In;
         self.event(self.call, EventKind::RulesApplied { trunk: trunk.id, received, rules: applied.fired });
         Ok(Some(applied.message))

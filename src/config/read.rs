@@ -4,6 +4,7 @@
 //! such as ranges of two trunks that overlap, is for [`check`](super::check).
 
 use super::defaults;
+use super::rules;
 use super::section::{Section, advice};
 use super::trunk::{Around, read_trunk};
 use super::value;
@@ -36,6 +37,8 @@ pub(super) struct Draft<'a> {
     pub(super) identities: BTreeMap<String, Section<'a>>,
     /// The table of each route, in the order of the routes.
     pub(super) routes: Vec<Section<'a>>,
+    /// The table of each rule.
+    pub(super) rules: Vec<Section<'a>>,
     /// Where each static name stands.
     pub(super) hosts: BTreeMap<String, Range<usize>>,
 }
@@ -43,7 +46,12 @@ pub(super) struct Draft<'a> {
 impl Draft<'_> {
     /// Reports the keys that nobody asked for.
     pub(super) fn finish(self) {
-        self.trunks.into_iter().chain(self.identities.into_values()).chain(self.routes).for_each(Section::finish);
+        self.trunks
+            .into_iter()
+            .chain(self.identities.into_values())
+            .chain(self.routes)
+            .chain(self.rules)
+            .for_each(Section::finish);
     }
 }
 
@@ -104,6 +112,7 @@ pub(super) fn read<'a>(root: Section<'a>, path: &Path, base: &Path) -> Draft<'a>
         root.missing("trunk", remedy);
     }
     let (routes, route_sections) = read_routes(&root, &trunks);
+    let (rules, rule_sections) = rules::read(&root, &trunks);
     let (hosts, host_places) = read_hosts(&root);
 
     let directory = root.table("directory");
@@ -117,7 +126,7 @@ pub(super) fn read<'a>(root: Section<'a>, path: &Path, base: &Path) -> Draft<'a>
         identities: identities.iter().map(|(name, (files, _))| (name.clone(), files.clone())).collect(),
         trunks,
         routes,
-        rules: Arc::default(),
+        rules: Arc::new(rules),
         directory: directory_file,
         records: read_records(&root, base),
         http: read_http(&root),
@@ -132,7 +141,8 @@ pub(super) fn read<'a>(root: Section<'a>, path: &Path, base: &Path) -> Draft<'a>
     refuse_database(&root);
     root.finish();
     let identities = identities.into_iter().map(|(name, (_, section))| (name, section)).collect();
-    Draft { settings, trunks: trunk_sections, identities, routes: route_sections, hosts: host_places }
+    let (routes, rules) = (route_sections, rule_sections);
+    Draft { settings, trunks: trunk_sections, identities, routes, rules, hosts: host_places }
 }
 
 fn read_edge(edge: &Section<'_>, root: &Section<'_>) -> EdgeSettings {

@@ -192,6 +192,7 @@ fn trunks(settings: &mut Settings, running: &Settings, listeners: &[ListenerId])
     for route in &mut settings.routes {
         route.from.iter_mut().chain(route.to.iter_mut()).for_each(here);
     }
+    settings.rules = Arc::new(settings.rules.renumbered(here));
     retired
 }
 

@@ -166,11 +166,10 @@ fn contact(to: &Trunk, message: &Message) -> Result<(), Rejection> {
     let mut values = message.values(Name::Contact);
     let (first, more) = (values.next(), values.next().is_some());
     let Some(first) = first else {
-        let needed = match (message.status(), message.method()) {
-            (None, Method::Invite | Method::Update | Method::Options) => true,
-            (Some(101..=299), Method::Invite) => true,
-            _ => false,
-        };
+        let needed = matches!(
+            (message.status(), message.method()),
+            (None, Method::Invite | Method::Update | Method::Options) | (Some(101..=299), Method::Invite)
+        );
         return if needed { reject(rule, "no Contact") } else { Ok(()) };
     };
     let uri = NameAddr::parse(first).ok().and_then(|value| value.uri().ok());

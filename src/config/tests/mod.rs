@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 mod findings;
 mod reload;
+mod rules;
 
 /// An RSA key takes long to make and serves every test.
 fn rsa() -> &'static KeyPair {
@@ -206,7 +207,8 @@ fn the_shipped_configuration_is_complete_and_loads() {
 
     // Everything that the code asks for, seen with every table present.
     let everything = format!(
-        "{LAB}\n[trunk.other]\nkind = \"generic\"\n[numbers]\n[directory]\n[records]\n[http]\n[admin]\n[log]\n[dns]\n[connections]\n"
+        "{LAB}\n[trunk.other]\nkind = \"generic\"\n[numbers]\n[directory]\n[records]\n[http]\n[admin]\n[log]\n[dns]\n[connections]\n\
+         [[rule]]\ndirection = \"in\"\nadd = \"A\"\n[[rule]]\nreplace = \"A\"\n[[rule]]\nrename = \"A\"\nwhen = {{}}\n"
     );
     let source = Arc::new(Source { path: "t".into(), text: everything.replace("[\"tls:127.0.0.1:5061\"]", "[{}]") });
     let findings = Findings::new(Arc::clone(&source));
