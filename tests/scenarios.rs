@@ -30,6 +30,7 @@ mod world;
 use bytes::Bytes;
 use std::time::Duration;
 use tandem::io::{Answer, Input};
+use tandem::rules::{Action, Condition, Direction, Rule, Rules, Target, Template};
 use tandem::sip::sdp::Sdp;
 use tandem::sip::{Draft, Edits, Message, Method, Name};
 use tandem::trunk::{EarlyMedia, RequestUriHost, Trunk};
@@ -137,6 +138,14 @@ fn command(world: &mut World, words: &[&str], clauses: &[&str]) -> Outcome {
         ["wait", span] => world.advance(duration(span)?),
         ["expect", "none"] => {}
         ["set", key, values @ ..] => set(world, key, &values.join(" "))?,
+        // A rule of the operator: `rule out genesys | set X-Site | value ${called} | method INVITE`.
+        ["rule", direction, trunk @ ..] => {
+            let rule = rule(world, direction, trunk, clauses)?;
+            world.configure(|snapshot| {
+                let rules = snapshot.rules.iter().cloned().chain([rule]).collect();
+                snapshot.rules = std::sync::Arc::new(Rules::new(rules));
+            });
+        }
         ["speak"] => world.speak(),
         // The connection that a platform opened is gone; or the one we opened to it.
         ["lose", name] => {
@@ -250,6 +259,42 @@ fn set(world: &mut World, key: &str, value: &str) -> Outcome {
         _ => unknown = true,
     }
     if unknown { Err("nothing of that name can be set".to_owned()) } else { Ok(()) }
+}
+
+fn rule(world: &World, direction: &str, trunks: &[&str], clauses: &[&str]) -> Result<Rule, String> {
+    let trunk = |name: &&str| world.snapshot.trunk_named(name).map(|trunk| trunk.id).ok_or(format!("who is {name}?"));
+    let said = |key: &str| argument(clauses, key);
+    let field = |key| said(key).map(tandem::sip::Field::from);
+    let regex = said("pattern").map(|pattern| regex::Regex::new(pattern).expect("an expression"));
+    let template = |key| {
+        let captures = regex.as_ref().map(|regex| regex.captures_len() - 1);
+        said(key).map(|text| Template::parse(text, captures).expect("a template"))
+    };
+    let target = |key| said(key).map(|name| Target::parse(name).expect("a name"));
+    let action = match (field("add"), target("set"), field("remove"), target("replace")) {
+        (Some(field), ..) => Action::Add(field, template("value").ok_or("no value")?),
+        (_, Some(target), ..) => Action::Set(target, template("value").ok_or("no value")?),
+        (_, _, Some(field), _) => Action::Remove(field),
+        (.., Some(target)) => {
+            Action::Replace(target, regex.clone().ok_or("no pattern")?, template("with").ok_or("no with")?)
+        }
+        _ => return Err("a rule that does nothing".to_owned()),
+    };
+    let condition = Condition {
+        trunks: trunks.iter().map(trunk).collect::<Result<_, _>>()?,
+        direction: if direction == "in" { Direction::In } else { Direction::Out },
+        request: None,
+        methods: said("method").map(method).into_iter().collect(),
+        statuses: said("status")
+            .and_then(|status| status.parse().ok())
+            .map(|status| (status, status))
+            .into_iter()
+            .collect(),
+        called: Vec::new(),
+        caller: Vec::new(),
+        part: None,
+    };
+    Ok(Rule { name: "".into(), condition, action })
 }
 
 fn method(text: &str) -> Method {
