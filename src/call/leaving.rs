@@ -67,9 +67,9 @@ impl Context {
         left
     }
 
-    /// A refusal, after the operator's rules; the guard has nothing to say of it. One that the rules spoil leaves as
-    /// it was: a final response must not be lost.
-    pub fn leave_refused(&mut self, trunk: &Trunk, draft: Draft) -> bytes::Bytes {
+    /// A response without description and without anything of the other side, after the operator's rules; the guard has
+    /// nothing to say of it. One that the rules spoil leaves as it was: a response must not be lost.
+    pub fn leave_bare(&mut self, trunk: &Trunk, draft: Draft) -> bytes::Bytes {
         let octets = draft.finish();
         if !self.snapshot.rules.concern(trunk.id, Direction::Out) {
             return octets;

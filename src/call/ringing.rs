@@ -130,8 +130,12 @@ impl Call {
         if let Some(sdp) = sdp {
             draft.body("application/sdp", sdp.clone());
         }
-        let Ok(response) = cx.leave(&self.caller.trunk, draft) else { return false };
-        let octets = response.octets();
+        let octets = if has_sdp || !self.crossing.is_empty() {
+            let Ok(response) = cx.leave(&self.caller.trunk, draft) else { return false };
+            response.octets()
+        } else {
+            cx.leave_bare(&self.caller.trunk, draft)
+        };
         cx.transactions.respond(cx.now.monotonic, incoming.id, *status, octets.clone());
         match &mut self.reliable {
             Some(reliable) => {

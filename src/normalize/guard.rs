@@ -60,12 +60,14 @@ fn reject<T>(rule: &'static str, text: impl Into<String>) -> Result<T, Rejection
 ///
 /// [`Rejection`]: the platform is documented to reject it and there is no one right repair.
 pub fn inspect(to: &Trunk, message: &Message) -> Result<Option<Message>, Rejection> {
-    sizes(message)?;
+    if message.octets().len() > MAX_MESSAGE {
+        return reject("TDR-72", format!("the message is longer than {MAX_MESSAGE} octets"));
+    }
     let mut edits = Edits::new();
     let mut repaired = false;
+    let mut repairs = Repairs { edits: &mut edits, made: &mut repaired };
+    fields(to, message, &mut repairs)?;
     if to.kind != Kind::Generic {
-        let mut repairs = Repairs { edits: &mut edits, made: &mut repaired };
-        fields(to, message, &mut repairs)?;
         contact(to, message)?;
         if message.is_request() {
             request(to, message, &mut repairs)?;
@@ -97,21 +99,17 @@ impl Repairs<'_> {
     }
 }
 
-fn sizes(message: &Message) -> Result<(), Rejection> {
-    if message.octets().len() > MAX_MESSAGE {
-        return reject("TDR-72", format!("the message is longer than {MAX_MESSAGE} octets"));
-    }
-    match message.lines().find(|line| line.octets.len() > MAX_LINE) {
-        None => Ok(()),
-        Some(line) => reject("TDR-72", format!("the line of {} is longer than {MAX_LINE} octets", line.text)),
-    }
-}
-
-/// Fields that the platform must not see, or only once.
+/// Lines that are too long, and fields that the platform must not see, or only once.
 fn fields(to: &Trunk, message: &Message, repairs: &mut Repairs<'_>) -> Result<(), Rejection> {
-    let (request, hub) = (message.is_request(), to.kind == Kind::Teams);
+    let (request, hub, generic) = (message.is_request(), to.kind == Kind::Teams, to.kind == Kind::Generic);
     let mut user_to_user = 0;
     for line in message.lines() {
+        if line.octets.len() > MAX_LINE {
+            return reject("TDR-72", format!("the line of {} is longer than {MAX_LINE} octets", line.text));
+        }
+        if generic {
+            continue;
+        }
         let foreign = match line.name {
             Name::RecordRoute | Name::Require | Name::ProxyRequire => request,
             Name::RemotePartyId => true,
