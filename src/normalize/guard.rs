@@ -93,6 +93,13 @@ struct Repairs<'e> {
 }
 
 impl Repairs<'_> {
+    /// From becomes `front` at `host`, its display name and tag stay.
+    fn from(&mut self, from: &NameAddr<'_>, front: &str, host: &str) {
+        let tag = from.tag().map(|tag| format!(";tag={tag}")).unwrap_or_default();
+        let display = from.display().map(|display| format!("{} ", crate::sip::quote(&display))).unwrap_or_default();
+        self.edit().set(Name::From, format!("{display}<{front}@{host}>{tag}"));
+    }
+
     fn edit(&mut self) -> &mut Edits {
         *self.made = true;
         self.edits
@@ -205,7 +212,7 @@ fn request(to: &Trunk, message: &Message, repairs: &mut Repairs<'_>) -> Result<(
     }
     match to.kind {
         Kind::Teams => invite_to_hub(to, message, &uri, &from, &called, repairs),
-        Kind::Genesys => invite_to_genesys(to, message, &uri, &from, repairs),
+        Kind::Genesys => invite_to_genesys(to, message, &uri, &from, &called, repairs),
         Kind::Generic => Ok(()),
     }
 }
@@ -260,6 +267,9 @@ fn caller(to: &Trunk, message: &Message, from: &NameAddr<'_>, repairs: &mut Repa
     let Ok(uri) = from.uri() else { return reject("TDR-50", "From cannot be read") };
     let user = uri.user().unwrap_or("");
     if user.eq_ignore_ascii_case("anonymous") {
+        if user != "anonymous" || uri.host() != "anonymous.invalid" {
+            repairs.from(from, "sip:anonymous", "anonymous.invalid");
+        }
         // A name may be shown without a number; what else there is must not give the number away.
         if message.header(Name::PAssertedIdentity).is_some() {
             repairs.edit().remove(Name::PAssertedIdentity);
@@ -276,24 +286,27 @@ fn caller(to: &Trunk, message: &Message, from: &NameAddr<'_>, repairs: &mut Repa
     if !is_global(user) && !is_short(user) {
         return reject("TDR-50", format!("From of {}, which is no number", Pii::new(user)));
     }
-    if !uri.host().eq_ignore_ascii_case(&to.fqdn) {
-        let tag = from.tag().map(|tag| format!(";tag={tag}")).unwrap_or_default();
-        let display = from.display().map(|display| format!("{} ", crate::sip::quote(&display))).unwrap_or_default();
-        let front = from.uri_text().split_once('@').map_or("sip:", |(front, _)| front);
-        repairs.edit().set(Name::From, format!("{display}<{front}@{}>{tag}", to.fqdn));
+    if uri.scheme() != Scheme::Sip {
+        repairs.from(from, &format!("sip:{user}"), &to.fqdn);
+    } else if !uri.host().eq_ignore_ascii_case(&to.fqdn) {
+        repairs.from(from, number(from.uri_text()), &to.fqdn);
     }
     asserted(to, message, user, repairs);
     Ok(())
 }
 
-/// The asserted number is that of From (TDR-66, GEN-57).
+/// The asserted number is that of From (TDR-66, GEN-57); Genesys is always told one.
 fn asserted(to: &Trunk, message: &Message, user: &str, repairs: &mut Repairs<'_>) {
-    let other = message.values(Name::PAssertedIdentity).any(|value| {
+    let mut values = message.values(Name::PAssertedIdentity).peekable();
+    let none = values.peek().is_none();
+    let other = values.any(|value| {
         let uri = NameAddr::parse(value).ok().and_then(|value| value.uri().ok());
-        uri.is_none_or(|uri| uri.user() != Some(user))
+        uri.is_none_or(|uri| uri.scheme() == Scheme::Sips || uri.user() != Some(user))
     });
-    if other {
+    if other || (none && to.kind == Kind::Genesys) {
         repairs.edit().set(Name::PAssertedIdentity, format!("<sip:{user}@{}>", to.fqdn));
+    } else if none && message.header(Name::PAssertedIdentity).is_some() {
+        repairs.edit().remove(Name::PAssertedIdentity);
     }
 }
 
@@ -302,6 +315,7 @@ fn invite_to_genesys(
     message: &Message,
     uri: &Uri<'_>,
     from: &NameAddr<'_>,
+    called: &NameAddr<'_>,
     repairs: &mut Repairs<'_>,
 ) -> Result<(), Rejection> {
     let identifier = &*to.termination_identifier;
@@ -310,17 +324,44 @@ fn invite_to_genesys(
         Termination::Tgrp => uri.user_params().get("tgrp") == Some(identifier),
         Termination::Dnis => uri.user() == Some(identifier),
     };
-    if uri.scheme() != Scheme::Sip || !(named || to.may_dial(uri.host())) {
+    if uri.scheme() != Scheme::Sip || !named {
         return reject(
             "GEN-12",
-            "Request-URI does not name the trunk: neither its host nor its identifier stands in it",
+            "the Request-URI does not name the trunk: neither its name nor its identifier stands in it",
         );
     }
-    if let Ok(from) = from.uri()
-        && let Some(user) = from.user().filter(|user| is_global(user) || is_short(user))
-    {
-        asserted(to, message, user, repairs);
+    if to.termination != Termination::Dnis {
+        // GEN-18: To is the called number, too.
+        let front = |uri| number(uri).split(';').next().unwrap_or("");
+        let dialled = front(message.request_uri());
+        if front(called.uri_text()) != dialled {
+            repairs.edit().set(Name::To, format!("<{dialled}@{}>", to.request_host));
+        }
     }
+    let mut others = uri.params().iter().filter(|(name, _)| !name.eq_ignore_ascii_case("transport"));
+    let extended = number(message.request_uri()).contains(';');
+    if to.termination == Termination::Fqdn && (extended || others.next().is_some()) {
+        // GEN-13: the documented form has nothing else.
+        let transport = uri.params().get("transport").map(|value| format!(";transport={value}")).unwrap_or_default();
+        let dialled = number(message.request_uri()).split(';').next().unwrap_or("");
+        let bare = format!("{dialled}@{}{transport}", uri.host());
+        repairs.edit().request_line(&Method::Invite, &bare);
+    }
+    let Ok(caller) = from.uri() else { return reject("GEN-57", "From cannot be read") };
+    let user = caller.user().unwrap_or("");
+    if user.eq_ignore_ascii_case("anonymous") {
+        if user != "anonymous" || caller.host() != "anonymous.invalid" {
+            repairs.from(from, "sip:anonymous", "anonymous.invalid");
+        }
+        return Ok(());
+    }
+    if !is_global(user) && !is_short(user) {
+        return reject("GEN-57", format!("From of {}, which is no number", Pii::new(user)));
+    }
+    if caller.scheme() != Scheme::Sip {
+        repairs.from(from, &format!("sip:{user}"), &to.fqdn);
+    }
+    asserted(to, message, user, repairs);
     Ok(())
 }
 

@@ -48,18 +48,19 @@ pub(super) fn inspect(to: &Trunk, message: &Message) -> Result<Option<Bytes>, Re
             return reject(if hub { "TDR-142" } else { "RFC 8866 §5" }, format!("session description: {fault}"));
         }
     };
-    for media in parsed.media().filter(|media| media.port != 0) {
+    for media in parsed.media() {
+        connected(&media)?;
         match to.kind {
+            _ if media.port == 0 => {}
             Kind::Teams => media_to_hub(message, &media)?,
             Kind::Genesys if to.transport == Transport::Tls => media_to_genesys(&media)?,
-            Kind::Genesys | Kind::Generic => connected(&media)?,
+            Kind::Genesys | Kind::Generic => {}
         }
     }
     Ok(multipart.then_some(sdp))
 }
 
 fn media_to_hub(message: &Message, media: &MediaView<'_>) -> Result<(), Rejection> {
-    connected(media)?;
     if media.connection.is_some_and(|address| address.split('/').next() == Some("0.0.0.0")) {
         return reject("TDR-93", "hold by the address 0.0.0.0, and no other address is known");
     }
@@ -78,7 +79,6 @@ fn media_to_hub(message: &Message, media: &MediaView<'_>) -> Result<(), Rejectio
 }
 
 fn media_to_genesys(media: &MediaView<'_>) -> Result<(), Rejection> {
-    connected(media)?;
     if media.protocol != "RTP/SAVP" {
         let protocol = media.protocol;
         return reject(

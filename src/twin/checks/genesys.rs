@@ -176,7 +176,11 @@ fn invite(trunk: &Trunk, plain: &Plain, found: &mut Findings) {
     let from = PlainUri::read(address(plain.first("From")).uri);
     let anonymous = from.host == "anonymous.invalid";
     if !anonymous {
-        found.note(is_global(from.number()), "GEN-57", || format!("From user {:?} is not +E.164", from.user));
+        // An extension of the caller's own network is no E.164, and its caller's all the same.
+        let digits = !from.user.is_empty() && from.user.bytes().all(|octet| octet.is_ascii_digit());
+        found.note(digits || is_global(from.number()), "GEN-57", || {
+            format!("From user {:?} is neither +E.164 nor digits", from.user)
+        });
         let asserted = plain.list("P-Asserted-Identity");
         let asserted = asserted.first().map(|value| PlainUri::read(address(value).uri).number().to_owned());
         found.note(asserted.as_deref() == Some(from.number()), "GEN-57", || {

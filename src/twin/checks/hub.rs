@@ -175,7 +175,11 @@ fn invite(trunk: &Trunk, plain: &Plain, found: &mut Findings) {
         let contact = PlainUri::read(address(plain.first("Contact")).uri).user.to_owned();
         found.note(!is_global(&contact), "TDR-51", || format!("anonymous From, but Contact shows {contact}"));
     } else {
-        found.refuse(is_global(from.number()), "TDR-50", 403, || format!("From user {:?} is not +E.164", from.user));
+        // TDR-68: an extension of the caller's own network is shown as it is.
+        let digits = !from.user.is_empty() && from.user.bytes().all(|octet| octet.is_ascii_digit());
+        found.refuse(digits || is_global(from.number()), "TDR-50", 403, || {
+            format!("From user {:?} is neither +E.164 nor digits", from.user)
+        });
         found.note(from.host.eq_ignore_ascii_case(&trunk.fqdn), "TDR-50", || {
             format!("From host {} is not the SBC's FQDN", from.host)
         });
@@ -185,8 +189,8 @@ fn invite(trunk: &Trunk, plain: &Plain, found: &mut Findings) {
         format!("To user {:?} differs from Request-URI user {:?}", to.user, uri.user)
     });
     found.refuse(plain.tag("To").is_empty(), "RFC 3261 §12.2.2", 481, || "To has a tag outside a dialog".into());
-    for (name, text) in [("Request-URI", plain.request_uri()), ("From", plain.first("From")), ("To", plain.first("To"))]
-    {
+    let uri = |name| address(plain.first(name)).uri;
+    for (name, text) in [("Request-URI", plain.request_uri()), ("From", uri("From")), ("To", uri("To"))] {
         found.refuse(!text.contains("phone-context"), "TDR-132", 404, || format!("phone-context in {name}"));
     }
     offer(plain, "TDR-55", found);
