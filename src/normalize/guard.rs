@@ -18,7 +18,7 @@
 //! | Request-URI that does not name the trunk (GEN-12 to 15) | Genesys | refused |
 //! | several User-to-User (GEN-66) | Genesys | the first is kept |
 //! | no offer in an INVITE (TDR-55, 87), a body that is no description (TDR-59) | hub | refused |
-//! | descriptions: see [`description`] | all | |
+//! | descriptions (TDR-93, 134, 135, GEN-48, 49): one-way offers, no key, no SRTP, no address | hub, Genesys | refused |
 //! | a header line over 8 KiB, a message over 64 KiB (TDR-72) | all | refused |
 
 mod description;

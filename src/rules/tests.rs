@@ -213,6 +213,16 @@ fn any_action() -> impl Strategy<Value = Action> {
     )
 }
 
+#[test]
+fn a_party_that_is_no_uri_costs_no_tag() {
+    let rules = vec![
+        rule(always(), Action::Set(target("from-uri"), template("\"\"\""))),
+        rule(always(), Action::Copy(target("request-uri"), target("from-uri"))),
+    ];
+    let spoilt = Rules::new(rules).apply(TRUNK, Direction::Out, &message(&[]), &Facts::default());
+    assert_eq!(spoilt.unwrap_err().text, "from-uri gets something that is no URI");
+}
+
 proptest! {
     #[test]
     fn whatever_rules_do_the_message_stays_one_and_machinery_stays_as_it_was(

@@ -12,6 +12,8 @@ pub(super) struct Work<'m> {
     message: &'m Message,
     request_uri: Option<String>,
     lines: Vec<Line<'m>>,
+    /// Why what came of it cannot be a message any more.
+    spoilt: Option<String>,
 }
 
 enum Line<'m> {
@@ -43,7 +45,7 @@ impl Line<'_> {
 
 impl<'m> Work<'m> {
     pub(super) fn of(message: &'m Message) -> Self {
-        Self { message, request_uri: None, lines: message.lines().map(Line::Kept).collect() }
+        Self { message, request_uri: None, lines: message.lines().map(Line::Kept).collect(), spoilt: None }
     }
 
     /// Whether the parties may still be changed: an INVITE that begins a dialog.
@@ -115,6 +117,10 @@ impl<'m> Work<'m> {
         if !self.is_initial() || (value.is_empty() && !display) || self.part(part).unwrap_or("") == value {
             return false;
         }
+        if !display && let Err(why) = readable(&value, part.as_str()) {
+            self.spoilt.get_or_insert(why);
+            return true;
+        }
         let name = match part {
             Target::Header(_) => return false,
             Target::RequestUri => {
@@ -176,11 +182,13 @@ impl<'m> Work<'m> {
     ///
     /// In words, why it cannot be sent or read so.
     pub(super) fn finish(self) -> Result<Message, String> {
+        if let Some(why) = self.spoilt {
+            return Err(why);
+        }
         let body = self.message.body();
         let mut out = BytesMut::with_capacity(self.message.octets().len() + 256);
         match &self.request_uri {
             Some(uri) => {
-                readable(uri, "request-uri")?;
                 for part in [self.message.method().as_str(), " ", uri, " SIP/2.0\r\n"] {
                     out.put_slice(part.as_bytes());
                 }
@@ -192,9 +200,6 @@ impl<'m> Work<'m> {
             match line {
                 Line::Kept(line) => out.put_slice(line.octets),
                 Line::Written { field, value } => {
-                    if matches!(field, Field::Known(Name::From | Name::To)) {
-                        readable(pieces(value).uri, field.as_str())?;
-                    }
                     for part in [field.as_str(), ": ", value, "\r\n"] {
                         out.put_slice(part.as_bytes());
                     }
@@ -215,6 +220,9 @@ impl<'m> Work<'m> {
 
 /// A party has to be reachable: `sip:` and nothing else (TDR-1).
 fn readable(uri: &str, place: &str) -> Result<(), String> {
+    if uri.contains(['<', '>', '"', ' ', '\t']) {
+        return Err(format!("{place} gets something that is no URI"));
+    }
     match Uri::parse(uri).map(|uri| uri.scheme()) {
         Ok(Scheme::Sip | Scheme::Tel) => Ok(()),
         Ok(Scheme::Sips | Scheme::Other(_)) => Err(format!("{place} gets a URI that is neither sip: nor tel:")),
