@@ -91,8 +91,8 @@ impl Context {
         match guard::inspect(trunk, &message)? {
             None => Ok(message),
             Some(repaired) => {
-                let before = self.observed(&message);
-                self.event(self.call, EventKind::Repaired { trunk: trunk.id, before });
+                let change = self.observed(&message, &repaired);
+                self.event(self.call, EventKind::Repaired { trunk: trunk.id, change });
                 Ok(repaired)
             }
         }
@@ -118,14 +118,14 @@ impl Context {
         let applied = applied.map_err(|spoilt| Rejection { rule: "operator's rules", text: spoilt.to_string() })?;
         let Some(applied) = applied else { return Ok(None) };
         let received = direction == Direction::In;
-        let (rules, before) = (applied.fired, self.observed(message));
-        self.event(self.call, EventKind::RulesApplied { trunk: trunk.id, received, rules, before });
+        let (rules, change) = (applied.fired, self.observed(message, &applied.message));
+        self.event(self.call, EventKind::RulesApplied { trunk: trunk.id, received, rules, change });
         Ok(Some(applied.message))
     }
 
     /// What an event says of a message that was changed.
-    fn observed(&self, before: &Message) -> Option<bytes::Bytes> {
-        self.snapshot.edge.observe.then(|| before.octets())
+    fn observed(&self, before: &Message, after: &Message) -> Option<[bytes::Bytes; 2]> {
+        self.snapshot.edge.observe.then(|| [before.octets(), after.octets()])
     }
 
     /// Notes which call is at hand, and what the operator's rules may know of it where there are any.

@@ -1,0 +1,410 @@
+//! One core, fed with captured messages as if they came from a trunk: its clock stands, its seed is fixed, and what it
+//! wants sent goes nowhere.
+
+use super::capture::Captured;
+use super::diff;
+use super::explain::{self, Heard};
+use super::told::{Decision, Fault, Guarded, Kind, PeerTold, Ruled, Sent, Told};
+use crate::edge::{Edge, EdgeStart};
+use crate::event::{DropReason, Event, EventKind};
+use crate::flow::{FlowId, ListenerId, Now, Peer, TrunkId};
+use crate::identifier::Identity;
+use crate::io::{Answer, Destination, Input, Output, Question};
+use crate::settings::Settings;
+use crate::sip::{Framer, Malformed, Message, Method, Name, place, tag, top_via};
+use crate::snapshot::Snapshot;
+use crate::transport::{callers, names_fit, unframed};
+use crate::trunk::Trunk;
+use crate::worker::{Share, Tally};
+use bytes::{Bytes, BytesMut};
+use smallvec::SmallVec;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The same identifiers each time, so that two simulations can be compared.
+const SEED: [u8; 32] = *b"tandem simulate: always the same";
+
+/// The node in the identifiers.
+const NODE: u16 = 1;
+
+/// The port that a peer is taken to call from.
+const PEER_PORT: u16 = 40_000;
+
+/// A core and the trunk that speaks to it.
+pub(super) struct Stage {
+    edge: Edge,
+    settings: Arc<Settings>,
+    snapshot: Arc<Snapshot>,
+    trunk: Arc<Trunk>,
+    base: Instant,
+    unix_ms: u64,
+    flows: Vec<SocketAddr>,
+    told: usize,
+}
+
+/// What the core did with one input.
+#[derive(Default)]
+pub(super) struct Outcome {
+    /// What it wants sent.
+    pub(super) sent: Vec<(Destination, Message)>,
+    /// What happened.
+    pub(super) events: Vec<Event>,
+}
+
+/// The octets of a message, read as the transport would.
+enum Read {
+    Whole(Message),
+    Malformed(Option<Box<Message>>, Malformed),
+    /// A stream has to bring this many octets more.
+    Incomplete(usize),
+}
+
+impl Stage {
+    /// A core with this snapshot, and `trunk` on the other end. `unix_ms` is the moment where a capture says none.
+    pub(super) fn new(settings: Arc<Settings>, snapshot: Snapshot, trunk: Arc<Trunk>, unix_ms: u64) -> Self {
+        let (snapshot, base) = (Arc::new(idle(snapshot)), Instant::now());
+        let start = EdgeStart {
+            node: NODE,
+            worker: 0,
+            epoch: 1,
+            seed: SEED,
+            slots: (0..=u8::MAX).collect(),
+            speaks: false,
+            admission: Arc::new(Share::new(Tally::new(base))),
+        };
+        let edge = Edge::new(start, snapshot.clone(), Now { monotonic: base, unix_ms });
+        Self { edge, settings, snapshot, trunk, base, unix_ms, flows: Vec::new(), told: 0 }
+    }
+
+    /// Feeds one message and tells what was decided.
+    pub(super) fn play(&mut self, captured: &Captured, at_ms: Option<u64>) -> Told {
+        self.told += 1;
+        let unix_ms = at_ms.or(captured.at_ms).unwrap_or(self.unix_ms);
+        let mut told = Told { number: self.told, place: captured.place.clone(), ..Told::default() };
+        told.notes.clone_from(&captured.notes);
+        told.at = i64::try_from(unix_ms)
+            .ok()
+            .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
+            .map_or_else(String::new, |at| at.to_string());
+        told.start = first_line(&captured.octets);
+        let (peer, flow) = self.peer(captured.source, &mut told);
+        let peer = Arc::new(peer);
+        match self.read(&captured.octets) {
+            Read::Incomplete(missing) => {
+                told.fault = Some(fault(&captured.octets, Malformed::Truncated, "the message is not whole"));
+                let text = format!(
+                    "nothing is answered: on {} the end of the message is waited for ({missing} octets at least), then the \
+                     connection is closed",
+                    self.trunk.transport.via_token()
+                );
+                told.notes
+                    .push("correct Content-Length, or remove what lacks: the body is shorter than it says".to_owned());
+                told.decision = Decision { kind: Kind::Dropped, status: None, text };
+            }
+            Read::Malformed(request, malformed) => {
+                told.initial = true;
+                told.fault = Some(fault(&captured.octets, malformed, &malformed.to_string()));
+                let input = Input::Malformed { request, fault: malformed, flow, peer: peer.clone() };
+                let outcome = self.feed(input, unix_ms);
+                self.conclude(&mut told, None, outcome);
+            }
+            Read::Whole(message) => {
+                let in_dialog = message.header(Name::To).and_then(tag).is_some();
+                told.initial =
+                    message.is_request() && !in_dialog && !matches!(message.method(), Method::Cancel | Method::Ack);
+                let input = Input::Message { message: message.clone(), flow, peer: peer.clone() };
+                let outcome = self.feed(input, unix_ms);
+                if told.initial {
+                    let heard = Heard { snapshot: &self.snapshot, peer: &peer, message: &message };
+                    explain::explain(&heard, &outcome, &mut told);
+                }
+                self.conclude(&mut told, Some(&message), outcome);
+                if in_dialog || !message.is_request() {
+                    belongs(&message, &mut told);
+                }
+            }
+        }
+        told
+    }
+
+    /// As the transport of the trunk reads it: a datagram is a message, a stream says where one ends.
+    fn read(&self, octets: &Bytes) -> Read {
+        let mut message = octets.clone();
+        if self.trunk.transport.is_reliable() {
+            let mut buffer = BytesMut::from(&octets[..]);
+            match Framer::default().next(&mut buffer) {
+                Ok(Some(crate::sip::Frame::Message(whole))) => message = whole,
+                Ok(Some(crate::sip::Frame::Ping)) => {}
+                Ok(None) => return missing(octets),
+                Err(error) => {
+                    let (request, fault) = unframed(error, octets.clone());
+                    return Read::Malformed(request, fault);
+                }
+            }
+        }
+        match Message::parse(message) {
+            Ok(message) => Read::Whole(message),
+            Err(rejected) => Read::Malformed(rejected.request, rejected.fault),
+        }
+    }
+
+    /// The peer that the trunk is, at the address that was captured where that is one of the trunk's.
+    fn peer(&mut self, captured: Option<SocketAddr>, told: &mut Told) -> (Peer, FlowId) {
+        let trunk = &self.trunk;
+        let own = trunk
+            .sources
+            .first()
+            .map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |range| range.hosts().next().unwrap_or(range.addr()));
+        let source = match captured {
+            Some(captured) if trunk.covers(captured.ip()) => captured,
+            Some(captured) => {
+                told.notes.push(format!(
+                    "it came from {captured}, which is no address of trunk {}: in operation it is not taken from there",
+                    trunk.name
+                ));
+                SocketAddr::new(own, PEER_PORT)
+            }
+            None => SocketAddr::new(own, PEER_PORT),
+        };
+        let listeners = self.settings.listeners.iter().filter(|listener| match trunk.listeners.as_slice() {
+            [] => listener.transport == trunk.transport,
+            own => own.contains(&listener.id),
+        });
+        let listener = listeners.map(|listener| (listener.id, listener.bind)).next();
+        let names: Vec<String> = match trunk.mutual {
+            true => trunk.expected_names.iter().map(|name| name.trim_start_matches("*.").to_owned()).collect(),
+            false => Vec::new(),
+        };
+        let trunks = self.trunks(source, listener.map(|(id, _)| id), &names);
+        if trunks.is_empty() || !trunks.contains(&trunk.id) {
+            told.notes.push(format!("nobody can call as trunk {}: no address or no listener is its own", trunk.name));
+        }
+        told.peer = PeerTold {
+            source: source.to_string(),
+            transport: trunk.transport.uri_value(),
+            listener: listener.map(|(_, bind)| bind.to_string()),
+            names: names.clone(),
+        };
+        let at = self.flows.iter().position(|flow| *flow == source).unwrap_or_else(|| {
+            self.flows.push(source);
+            self.flows.len() - 1
+        });
+        let flow = FlowId { node: NODE, worker: 0, n: u64::try_from(at).unwrap_or(0) + 1 };
+        let trunks = if trunks.contains(&trunk.id) { trunks } else { SmallVec::from_iter([trunk.id]) };
+        (Peer { source, listener: listener.map(|(id, _)| id), transport: trunk.transport, names, trunks }, flow)
+    }
+
+    /// The trunks that the peer may be: those of its address and listener that share the trunk's TLS.
+    fn trunks(&self, source: SocketAddr, listener: Option<ListenerId>, names: &[String]) -> SmallVec<[TrunkId; 4]> {
+        let Some(listener) = listener else { return SmallVec::new() };
+        let policy = |id: TrunkId| self.settings.trunks.get(usize::from(id.0)).and_then(|trunk| trunk.tls.as_ref());
+        let own = policy(self.trunk.id);
+        let mut trunks = callers(&self.snapshot, source, listener, self.trunk.transport);
+        trunks.retain(|id| {
+            let fits = self.snapshot.trunk(*id).is_some_and(|trunk| own.is_none() || names_fit(trunk, names));
+            fits && policy(*id) == own
+        });
+        trunks
+    }
+
+    /// One input, and everything that comes of it at once.
+    fn feed(&mut self, input: Input, unix_ms: u64) -> Outcome {
+        let now = Now { monotonic: self.base, unix_ms };
+        let mut outcome = Outcome::default();
+        self.edge.handle_input(now, input);
+        while let Some(output) = self.edge.poll_output() {
+            match output {
+                Output::Send { to, octets, .. } => {
+                    outcome.sent.extend(Message::parse(octets).ok().map(|message| (to, message)));
+                }
+                Output::Event(event) => outcome.events.push(event),
+                Output::Ask { question, what, .. } => {
+                    let result = match what {
+                        // As without a media relay; and no other worker has any call.
+                        Question::Media { sdp, .. } => Answer::Media(sdp),
+                        Question::Load { .. } => Answer::Absent,
+                    };
+                    self.edge.handle_input(now, Input::Answer { question, result });
+                }
+                Output::Close { .. } | Output::Save { .. } | Output::Forget { .. } | Output::Surrender { .. } => {}
+            }
+        }
+        outcome
+    }
+
+    /// What was sent, what rules and guard did, and the decision.
+    fn conclude(&self, told: &mut Told, message: Option<&Message>, outcome: Outcome) {
+        let name = |id: TrunkId| self.snapshot.trunk(id).map(|trunk| trunk.name.to_string()).unwrap_or_default();
+        for event in &outcome.events {
+            match &event.kind {
+                EventKind::RulesApplied { trunk, received, rules, change } => told.rules.push(Ruled {
+                    trunk: name(*trunk),
+                    direction: if *received { "in" } else { "out" },
+                    message: change.as_ref().map(|[_, after]| first_line(after)).unwrap_or_default(),
+                    rules: rules.iter().map(|place| usize::from(*place) + 1).collect(),
+                    changes: change.as_ref().map(changed).unwrap_or_default(),
+                }),
+                EventKind::Repaired { trunk, change } => told.guard.push(Guarded::Repaired {
+                    trunk: name(*trunk),
+                    message: change.as_ref().map(|[_, after]| first_line(after)).unwrap_or_default(),
+                    changes: change.as_ref().map(changed).unwrap_or_default(),
+                }),
+                EventKind::Withheld { trunk, rule, text } => {
+                    told.guard.push(Guarded::Withheld { trunk: name(*trunk), rule, text: text.clone() });
+                }
+                _ => {}
+            }
+        }
+        told.decision = decision(message, &outcome);
+        for (to, message) in outcome.sent {
+            let (trunk, to, resolved) = match to {
+                Destination::Flow(_) => (self.trunk.name.to_string(), "flow".to_owned(), None),
+                Destination::Hop(hop) => {
+                    let to = format!("{}:{}:{}", hop.transport.uri_value(), hop.host, hop.port);
+                    (name(hop.trunk), to, Some(!hop.addresses.is_empty()))
+                }
+            };
+            told.sent.push(Sent { trunk, to, resolved, octets: diff::text(&message.octets()) });
+        }
+    }
+}
+
+/// The same with room on every trunk: what a running element has of calls is not known here. A limit of none stays.
+fn idle(mut snapshot: Snapshot) -> Snapshot {
+    for trunk in &mut snapshot.trunks {
+        let none = |limit: Option<u32>| limit.filter(|limit| *limit == 0);
+        let limits = (none(trunk.max_calls), none(trunk.max_call_rate));
+        let mut settled = Trunk::clone(trunk);
+        (settled.max_calls, settled.max_call_rate) = limits;
+        *trunk = Arc::new(settled);
+    }
+    snapshot.slots = Arc::new([0; 256]);
+    snapshot
+}
+
+/// How many octets a stream would still have to bring.
+fn missing(octets: &Bytes) -> Read {
+    match Message::parse(octets.clone()) {
+        Err(rejected) if rejected.fault != Malformed::Truncated => Read::Malformed(rejected.request, rejected.fault),
+        _ => {
+            let head = memchr::memmem::find(octets, b"\r\n\r\n").map_or(octets.len(), |end| end + 4);
+            let lines = octets[..head].split(|octet| *octet == b'\n');
+            let length = lines.filter_map(|line| {
+                let (name, value) = std::str::from_utf8(line).ok()?.split_once(':')?;
+                (Name::of(name.trim()) == Name::ContentLength).then(|| value.trim().parse::<usize>().ok()).flatten()
+            });
+            Read::Incomplete(length.last().unwrap_or(0).saturating_sub(octets.len() - head).max(1))
+        }
+    }
+}
+
+fn fault(octets: &[u8], fault: Malformed, text: &str) -> Fault {
+    let octet = place(octets, fault);
+    let before = octets.get(..octet).unwrap_or(octets);
+    Fault {
+        text: text.to_owned(),
+        octet,
+        line: memchr::memchr_iter(b'\n', before).count() + 1,
+        content: first_line(octets.get(octet..).unwrap_or_default()),
+    }
+}
+
+fn first_line(octets: &[u8]) -> String {
+    let line = octets.split(|octet| *octet == b'\n').next().unwrap_or_default();
+    diff::text(line.trim_ascii_end())
+}
+
+fn changed([before, after]: &[Bytes; 2]) -> Vec<super::told::Change> {
+    match (Message::parse(before.clone()), Message::parse(after.clone())) {
+        (Ok(before), Ok(after)) => diff::differences(&before, &after),
+        _ => Vec::new(),
+    }
+}
+
+/// What becomes of a message, by what the core did.
+fn decision(message: Option<&Message>, outcome: &Outcome) -> Decision {
+    let answer = outcome.sent.iter().filter_map(|(to, sent)| match to {
+        Destination::Flow(_) if message.is_none_or(|message| message.cseq() == sent.cseq()) => sent.status(),
+        _ => None,
+    });
+    let status = answer.filter(|status| *status >= 200).last();
+    let reason = outcome.events.iter().find_map(|event| match &event.kind {
+        EventKind::Withheld { rule, text, .. } => Some(format!("kept from leaving by {rule}: {text}")),
+        EventKind::Refused { reason, .. } => Some(reason.clone()),
+        _ => None,
+    });
+    let ended = || {
+        outcome.events.iter().find_map(|event| match &event.kind {
+            EventKind::CallEnded(record) | EventKind::CallRefused(record) => Some(record.reason.clone()),
+            _ => None,
+        })
+    };
+    let dropped = outcome.events.iter().find_map(|event| match &event.kind {
+        EventKind::Dropped { reason } => Some(*reason),
+        _ => None,
+    });
+    let hop = outcome.sent.iter().find_map(|(to, sent)| match to {
+        Destination::Hop(hop) if sent.is_request() => Some((hop, sent.method())),
+        _ => None,
+    });
+    let answered = outcome.sent.iter().rev().find(|(_, sent)| status.is_some() && sent.status() == status);
+    let phrase = answered.map(|(_, sent)| sent.reason().to_owned()).unwrap_or_default();
+    match (status, hop, dropped) {
+        (Some(status), _, _) if status >= 300 => {
+            let why = reason.or_else(ended).unwrap_or_else(|| phrase.clone());
+            let text = if why == phrase { format!("{status} {phrase}") } else { format!("{status} {phrase}: {why}") };
+            Decision { kind: Kind::Refused, status: Some(status), text }
+        }
+        (status, Some((hop, method)), _) => {
+            let text = format!("{} goes to {}:{}", method.as_str(), hop.host, hop.port);
+            Decision { kind: Kind::Forwarded, status, text }
+        }
+        (Some(status), None, _) => {
+            Decision { kind: Kind::Answered, status: Some(status), text: format!("{status} {phrase}") }
+        }
+        (None, None, Some(reason)) => {
+            Decision { kind: Kind::Dropped, status: None, text: dropped_text(reason).to_owned() }
+        }
+        (None, None, None) => {
+            let text = "nothing leaves: a repetition of what came before, or what needs no answer".to_owned();
+            Decision { kind: Kind::Absorbed, status: None, text }
+        }
+    }
+}
+
+fn dropped_text(reason: DropReason) -> &'static str {
+    match reason {
+        DropReason::StrayResponse => "dropped: a response to no request that this simulation has sent",
+        DropReason::StrayAck => "dropped: an ACK in no dialog that this simulation knows",
+        DropReason::Malformed => "dropped: neither a malformed response nor a malformed ACK is ever answered",
+        DropReason::ForbiddenDestination => "dropped: its answer would go where the trunk does not let us dial",
+        DropReason::Overload => "dropped: there is no room",
+    }
+}
+
+/// Whose a message within a dialog, or a response, may be: a simulation has no calls but its own.
+fn belongs(message: &Message, told: &mut Told) {
+    if !matches!(told.decision.kind, Kind::Refused | Kind::Dropped)
+        || told.decision.status.is_some_and(|status| status != 481)
+    {
+        return;
+    }
+    let (what, identifier) = match message.is_request() {
+        true => ("To tag", message.header(Name::To).and_then(tag).map(str::to_owned)),
+        false => ("Via branch", top_via(message).ok().and_then(|via| via.branch().map(str::to_owned))),
+    };
+    let ours = identifier.as_deref().and_then(Identity::of).is_some();
+    told.notes.push(match (ours, message.is_request()) {
+        (true, true) => format!(
+            "its dialog is unknown here, but the {what} is one that Tandem made: while the call lives, the running element \
+             takes the request as that call's, answers it and passes on what concerns the other leg"
+        ),
+        (true, false) => format!(
+            "its request is unknown here, but the {what} is one that Tandem made: the running element takes the response as \
+             that call's while the transaction lives"
+        ),
+        (false, true) => format!("its dialog is unknown here, and the {what} is none that Tandem made: 481 on every element"),
+        (false, false) => format!("its request is unknown here, and the {what} is none that Tandem made: dropped on every element"),
+    });
+}
