@@ -208,7 +208,7 @@ fn hosts_called(settings: &Settings, name: &str) -> Result<Vec<(TrunkId, Host)>,
     let called = |host: &Host| host.to_string().eq_ignore_ascii_case(name) || host.name.eq_ignore_ascii_case(name);
     let found: Vec<(TrunkId, Host)> = all.clone().filter(|(_, host)| called(host)).collect();
     if found.is_empty() {
-        let known: Vec<String> = all.map(|(_, host)| host.to_string()).collect();
+        let known: Vec<String> = all.map(|(_, host)| host.name.to_string()).collect();
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
         return Err(complain(exit::USAGE, &format!("no host is called {name}"), &config::advice(name, &known)));
     }

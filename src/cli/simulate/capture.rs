@@ -49,10 +49,12 @@ pub(super) enum Unreadable {
         "no SIP message is in the input: octet {octet}, line 1 is neither a request line nor a status line: {line}"
     )]
     NoMessage {
-        /// Where the first line begins.
+        /// Where the first line that is not blank begins.
         octet: usize,
+        /// Its number, from 1.
+        line: usize,
         /// What it says.
-        line: String,
+        content: String,
     },
     /// Packets of which none can be read as SIP.
     #[error("no SIP message is in the capture{}", .0.iter().map(|why| format!("; {why}")).collect::<String>())]
@@ -94,9 +96,10 @@ pub(super) fn read(octets: &Bytes) -> Result<Capture, Unreadable> {
     let capture = text(octets);
     if capture.messages.is_empty() {
         let octet = octets.len() - octets.trim_ascii_start().len();
-        let line = octets[octet..].split(|octet| matches!(octet, b'\r' | b'\n')).next().unwrap_or_default();
-        let line: String = String::from_utf8_lossy(line).chars().filter(|c| !c.is_control()).take(80).collect();
-        return Err(Unreadable::NoMessage { octet, line: format!("`{line}`") });
+        let first = octets[octet..].split(|octet| matches!(octet, b'\r' | b'\n')).next().unwrap_or_default();
+        let content = String::from_utf8_lossy(first).chars().filter(|c| !c.is_control()).take(80).collect();
+        let line = memchr::memchr_iter(b'\n', &octets[..octet]).count() + 1;
+        return Err(Unreadable::NoMessage { octet, line, content });
     }
     Ok(capture)
 }
@@ -292,7 +295,7 @@ mod tests {
         );
         let read = read_text(&log);
         let places: Vec<_> = read.iter().map(|message| &*message.place).collect();
-        assert_eq!(places, ["line 2", "line 15"]);
+        assert_eq!(places, ["line 2", "line 16"]);
         assert_eq!(read[0].source, Some("192.0.2.7:5061".parse().unwrap()));
         assert_eq!((&read[0].octets[..], read[1].source), (sipfrag.as_bytes(), None));
     }
@@ -315,7 +318,7 @@ mod tests {
         assert_eq!(fault(b" \r\n\n"), Unreadable::Empty);
         assert_eq!(fault(b"\x1f\x8b\x08\x00"), Unreadable::Compressed);
         let told = fault(b"\n\x00\xffhello\r\nworld").to_string();
-        assert!(told.contains("octet 3, line 1") || told.contains("octet 1, line 1"), "{told}");
+        assert!(told.contains("octet 1, line 2"), "{told}");
         assert_eq!(
             fault(b"GET / HTTP/1.1\r\n\r\n").remedy(),
             "a message begins with its request line, such as INVITE sip:… SIP/2.0"

@@ -120,9 +120,9 @@ mod tests {
             told,
             [
                 "  INVITE sip:b@example.com SIP/2.0",
-                "  Via: SIP/2.0/TLS a.example.com;branch=z9hG4bK1",
                 "- From: <sip:a@example.com>;tag=1",
                 "+ From: <sip:c@example.com>;tag=1",
+                "  Via: SIP/2.0/TLS a.example.com;branch=z9hG4bK1",
                 "  To: <sip:b@example.com>",
                 "  Call-ID: 1",
                 "  CSeq: 1 INVITE",

@@ -5,7 +5,6 @@ use super::stage::Outcome;
 use super::told::{CandidateTold, DirectoryTold, Fate, FieldTold, HostTold, Party, RouteTold, Told, TrunkTold};
 use crate::event::EventKind;
 use crate::flow::{Peer, TrunkId};
-use crate::io::Destination;
 use crate::normalize;
 use crate::number::{Number, Pattern};
 use crate::routing::{self, Look, NumberMatch, Route};
@@ -60,9 +59,9 @@ pub(super) fn explain(heard: &Heard<'_>, outcome: &Outcome, told: &mut Told) {
         });
         routes(heard.snapshot, trunk, number, told);
     }
-    let left = outcome.sent.iter().find_map(|(to, sent)| match to {
-        Destination::Hop(hop) if *sent.method() == Method::Invite => Some((heard.snapshot.trunk(hop.trunk)?, sent)),
-        _ => None,
+    let left = outcome.sent.iter().find_map(|leaving| {
+        let (hop, sent) = leaving.request().filter(|(_, sent)| *sent.method() == Method::Invite)?;
+        Some((heard.snapshot.trunk(hop.trunk)?, sent))
     });
     if let Some((to, left)) = left {
         told.fields = fields(trunk, to, invite, left);

@@ -7,7 +7,7 @@ use super::explain::{self, Heard};
 use super::told::{Decision, Fault, Guarded, Kind, PeerTold, Ruled, Sent, Told};
 use crate::edge::{Edge, EdgeStart};
 use crate::event::{DropReason, Event, EventKind};
-use crate::flow::{FlowId, ListenerId, Now, Peer, TrunkId};
+use crate::flow::{FlowId, Hop, ListenerId, Now, Peer, TrunkId};
 use crate::identifier::Identity;
 use crate::io::{Answer, Destination, Input, Output, Question};
 use crate::settings::Settings;
@@ -47,9 +47,40 @@ pub(super) struct Stage {
 #[derive(Default)]
 pub(super) struct Outcome {
     /// What it wants sent.
-    pub(super) sent: Vec<(Destination, Message)>,
+    pub(super) sent: Vec<Leaving>,
     /// What happened.
     pub(super) events: Vec<Event>,
+}
+
+/// A message that the core wants sent.
+pub(super) struct Leaving {
+    /// Where to.
+    pub(super) to: Destination,
+    /// Its octets.
+    octets: Bytes,
+    /// The message; `None`: the answer to what is malformed may lack what that lacks.
+    pub(super) message: Option<Message>,
+}
+
+impl Leaving {
+    fn new(to: Destination, octets: Bytes) -> Self {
+        Self { to, message: Message::parse(octets.clone()).ok(), octets }
+    }
+
+    /// Status and reason phrase of a response.
+    fn answer(&self) -> Option<(u16, String)> {
+        let line = first_line(&self.octets);
+        let (status, phrase) = line.strip_prefix("SIP/2.0 ")?.split_once(' ')?;
+        Some((status.parse().ok()?, phrase.to_owned()))
+    }
+
+    /// The request that goes over to another leg, and where to.
+    pub(super) fn request(&self) -> Option<(&Hop, &Message)> {
+        match (&self.to, &self.message) {
+            (Destination::Hop(hop), Some(message)) if message.is_request() => Some((hop, message)),
+            _ => None,
+        }
+    }
 }
 
 /// The octets of a message, read as the transport would.
@@ -215,9 +246,7 @@ impl Stage {
         self.edge.handle_input(now, input);
         while let Some(output) = self.edge.poll_output() {
             match output {
-                Output::Send { to, octets, .. } => {
-                    outcome.sent.extend(Message::parse(octets).ok().map(|message| (to, message)));
-                }
+                Output::Send { to, octets, .. } => outcome.sent.push(Leaving::new(to, octets)),
                 Output::Event(event) => outcome.events.push(event),
                 Output::Ask { question, what, .. } => {
                     let result = match what {
@@ -257,15 +286,15 @@ impl Stage {
             }
         }
         told.decision = decision(message, &outcome);
-        for (to, message) in outcome.sent {
-            let (trunk, to, resolved) = match to {
+        for leaving in outcome.sent {
+            let (trunk, to, resolved) = match leaving.to {
                 Destination::Flow(_) => (self.trunk.name.to_string(), "flow".to_owned(), None),
                 Destination::Hop(hop) => {
                     let to = format!("{}:{}:{}", hop.transport.uri_value(), hop.host, hop.port);
                     (name(hop.trunk), to, Some(!hop.addresses.is_empty()))
                 }
             };
-            told.sent.push(Sent { trunk, to, resolved, octets: diff::text(&message.octets()) });
+            told.sent.push(Sent { trunk, to, resolved, octets: diff::text(&leaving.octets) });
         }
     }
 }
@@ -324,11 +353,12 @@ fn changed([before, after]: &[Bytes; 2]) -> Vec<super::told::Change> {
 
 /// What becomes of a message, by what the core did.
 fn decision(message: Option<&Message>, outcome: &Outcome) -> Decision {
-    let answer = outcome.sent.iter().filter_map(|(to, sent)| match to {
-        Destination::Flow(_) if message.is_none_or(|message| message.cseq() == sent.cseq()) => sent.status(),
-        _ => None,
-    });
-    let status = answer.filter(|status| *status >= 200).last();
+    let ours = |leaving: &&Leaving| match (message, &leaving.message) {
+        (Some(message), Some(answer)) => message.cseq() == answer.cseq(),
+        _ => true,
+    };
+    let answers = outcome.sent.iter().filter(|leaving| matches!(leaving.to, Destination::Flow(_)));
+    let answer = answers.filter(ours).filter_map(Leaving::answer).filter(|(status, _)| *status >= 200).last();
     let reason = outcome.events.iter().find_map(|event| match &event.kind {
         EventKind::Withheld { rule, text, .. } => Some(format!("kept from leaving by {rule}: {text}")),
         EventKind::Refused { reason, .. } => Some(reason.clone()),
@@ -344,20 +374,16 @@ fn decision(message: Option<&Message>, outcome: &Outcome) -> Decision {
         EventKind::Dropped { reason } => Some(*reason),
         _ => None,
     });
-    let hop = outcome.sent.iter().find_map(|(to, sent)| match to {
-        Destination::Hop(hop) if sent.is_request() => Some((hop, sent.method())),
-        _ => None,
-    });
-    let answered = outcome.sent.iter().rev().find(|(_, sent)| status.is_some() && sent.status() == status);
-    let phrase = answered.map(|(_, sent)| sent.reason().to_owned()).unwrap_or_default();
+    let hop = outcome.sent.iter().find_map(Leaving::request);
+    let (status, phrase) = answer.map_or((None, String::new()), |(status, phrase)| (Some(status), phrase));
     match (status, hop, dropped) {
         (Some(status), _, _) if status >= 300 => {
             let why = reason.or_else(ended).unwrap_or_else(|| phrase.clone());
             let text = if why == phrase { format!("{status} {phrase}") } else { format!("{status} {phrase}: {why}") };
             Decision { kind: Kind::Refused, status: Some(status), text }
         }
-        (status, Some((hop, method)), _) => {
-            let text = format!("{} goes to {}:{}", method.as_str(), hop.host, hop.port);
+        (status, Some((hop, request)), _) => {
+            let text = format!("{} goes to {}:{}", request.method().as_str(), hop.host, hop.port);
             Decision { kind: Kind::Forwarded, status, text }
         }
         (Some(status), None, _) => {
@@ -407,4 +433,88 @@ fn belongs(message: &Message, told: &mut Told) {
         (false, true) => format!("its dialog is unknown here, and the {what} is none that Tandem made: 481 on every element"),
         (false, false) => format!("its request is unknown here, and the {what} is none that Tandem made: dropped on every element"),
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::process::snapshot_of;
+    use std::path::Path;
+
+    const INVITE: &str = include_str!("../../../tests/simulate/invite.sip");
+
+    fn settings() -> Arc<Settings> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/tandem.toml");
+        Arc::new(config::load_without_certificates(&path).unwrap().settings)
+    }
+
+    fn snapshot(settings: &Arc<Settings>) -> Snapshot {
+        let read = config::directory_file::of_settings(settings).unwrap();
+        snapshot_of(settings.clone(), Arc::new(read.directory), Default::default(), Vec::new())
+    }
+
+    proptest::proptest! {
+        /// What is told is what an element sends: nothing of the simulation is its own.
+        #[test]
+        fn the_invite_is_the_one_that_a_core_with_the_same_seed_sends(
+            hops in 1_u32..255, called in 0_usize..4, tag in "[a-z0-9]{1,12}", extra in "[A-Za-z0-9 ]{0,30}",
+        ) {
+            let called = ["+496955501007", "06955501008", "+4969555019", "+14255550123"][called];
+            let text = INVITE
+                .replace("+496955501007", called)
+                .replace("Max-Forwards: 68", &format!("Max-Forwards: {hops}\r\nSubject: {extra}"))
+                .replace("tag=gc-1", &format!("tag={tag}"));
+            let octets = Bytes::from(text);
+            let settings = settings();
+            let snapshot = idle(snapshot(&settings));
+            let trunk = snapshot.trunk_named("genesys").unwrap().clone();
+            let mut stage = Stage::new(settings.clone(), snapshot.clone(), trunk.clone(), 1);
+            let told = stage.play(&Captured { octets: octets.clone(), ..Captured::default() }, None);
+
+            let base = Instant::now();
+            let now = Now { monotonic: base, unix_ms: 1 };
+            let start = EdgeStart {
+                node: NODE, worker: 0, epoch: 1, seed: SEED, slots: (0..=u8::MAX).collect(), speaks: false,
+                admission: Arc::new(Share::new(Tally::new(base))),
+            };
+            // An element observes nothing unless somebody asks.
+            let mut quiet = snapshot;
+            quiet.edge.observe = false;
+            let mut edge = Edge::new(start, Arc::new(quiet), now);
+            let peer = Arc::new(Peer {
+                source: "192.0.2.1:40000".parse().unwrap(),
+                listener: Some(ListenerId(0)),
+                transport: trunk.transport,
+                names: Vec::new(),
+                trunks: SmallVec::from_iter([trunk.id]),
+            });
+            let message = Message::parse(octets).unwrap();
+            edge.handle_input(now, Input::Message { message, flow: FlowId { node: NODE, worker: 0, n: 1 }, peer });
+            let mut sent = Vec::new();
+            while let Some(output) = edge.poll_output() {
+                if let Output::Send { octets, .. } = output {
+                    sent.push(diff::text(&octets));
+                }
+            }
+            let told: Vec<String> = told.sent.into_iter().map(|sent| sent.octets).collect();
+            proptest::prop_assert!(!sent.is_empty());
+            proptest::prop_assert_eq!(told, sent);
+        }
+
+        #[test]
+        fn no_octets_make_it_panic(octets: Vec<u8>, cut in 0_usize..1200, line in "[ -~]{0,60}") {
+            let settings = settings();
+            let snapshot = snapshot(&settings);
+            for name in ["teams", "genesys"] {
+                let trunk = snapshot.trunk_named(name).unwrap().clone();
+                let mut stage = Stage::new(settings.clone(), snapshot.clone(), trunk, 1);
+                let cut = cut.min(INVITE.len());
+                let spoilt = [INVITE[..cut].as_bytes(), line.as_bytes(), &octets, INVITE[cut..].as_bytes()].concat();
+                for octets in [octets.clone(), spoilt] {
+                    stage.play(&Captured { octets: octets.into(), ..Captured::default() }, None);
+                }
+            }
+        }
+    }
 }
