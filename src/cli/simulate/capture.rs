@@ -46,7 +46,7 @@ pub(super) enum Unreadable {
     Compressed,
     /// Nothing in it begins like a SIP message.
     #[error(
-        "no SIP message is in the input: octet {octet}, line 1 is neither a request line nor a status line: {line}"
+        "no SIP message is in the input: octet {octet}, line {line} is neither a request line nor a status line: `{content}`"
     )]
     NoMessage {
         /// Where the first line that is not blank begins.
