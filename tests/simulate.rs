@@ -159,6 +159,49 @@ fn every_refusal_says_where_it_was_decided() {
 }
 
 #[test]
+fn rules_of_the_operator_are_told_by_name_with_what_they_changed() {
+    let rules = "[[rule]]\nname = \"outside line\"\ntrunk = [\"genesys\"]\ndirection = \"in\"\nreplace = \"request-uri\"\n\
+        pattern = '^sip:9'\nwith = 'sip:+49'\n[[rule]]\ntrunk = [\"teams\"]\ndirection = \"out\"\nmethod = [\"INVITE\"]\nadd = \"X-Site\"\n\
+        value = \"Berlin\"\n[numbers]";
+    let site = Site::example("[numbers]", rules);
+    let invite = INVITE.replace("INVITE sip:+496955501007", "INVITE sip:96955501007");
+    let (code, json) = simulated_with(&site.configuration(), invite.as_bytes(), "genesys", &[]);
+    let told = &json["messages"][0];
+    assert_eq!((code, &told["called"]["number"]), (0, &"+496955501007".into()), "{json:#}");
+    let (arriving, leaving) = (&told["rules"][0], &told["rules"][1]);
+    assert_eq!((&arriving["direction"], &arriving["trunk"]), (&"in".into(), &"genesys".into()));
+    assert_eq!(arriving["rules"], serde_json::json!([{ "rule": 1, "name": "outside line" }]));
+    assert_eq!(arriving["changes"][0]["text"], "INVITE sip:96955501007@sbc1.example.com:5061;transport=tls SIP/2.0");
+    assert_eq!((&leaving["direction"], &leaving["rules"][0]["name"]), (&"out".into(), &"rule 2".into()));
+    assert_eq!(leaving["changes"], serde_json::json!([{ "mark": "+", "text": "X-Site: Berlin" }]));
+    let text = simulate_with(&site.configuration(), invite.as_bytes(), "genesys", &[]).stdout;
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.contains("Operator rules, on the way in\n  outside line on genesys (INVITE sip:+49"), "{text}");
+}
+
+#[test]
+fn the_guard_says_what_it_put_right_and_what_it_kept_back() {
+    let site = Site::example(
+        "[numbers]",
+        "[[rule]]\ntrunk = [\"teams\"]\ndirection = \"out\"\nmethod = [\"INVITE\"]\nadd = \"Diversion\"\nvalue = \"<sip:a@example.com>\"\n[numbers]",
+    );
+    let (code, json) = simulated_with(&site.configuration(), INVITE.as_bytes(), "genesys", &[]);
+    let told = &json["messages"][0];
+    assert_eq!((code, &told["guard"][0]["did"], &told["guard"][0]["trunk"]), (0, &"repaired".into(), &"teams".into()));
+    assert_eq!(
+        told["guard"][0]["changes"],
+        serde_json::json!([{ "mark": "-", "text": "Diversion: <sip:a@example.com>" }])
+    );
+    let clear = INVITE.replace("RTP/SAVP", "RTP/AVP/");
+    let (code, json) = simulated(clear.as_bytes(), "genesys");
+    let withheld = &json["messages"][0]["guard"][0];
+    assert_eq!((code, &withheld["did"], &withheld["rule"]), (1, &"withheld".into(), &"TDR-134".into()), "{json:#}");
+    assert_eq!(decision(&json, 0), ("refused", Some(488)));
+    let text = String::from_utf8(simulate_with(CONFIGURATION, clear.as_bytes(), "genesys", &[]).stdout).unwrap();
+    assert!(text.contains("kept from leaving to teams by TDR-134"), "{text}");
+}
+
+#[test]
 fn what_is_no_call_is_answered_absorbed_or_dropped() {
     let (code, json) = simulated(options().as_bytes(), "genesys");
     assert_eq!((code, decision(&json, 0)), (0, ("answered", Some(200))), "{json:#}");

@@ -1,9 +1,10 @@
 //! `tandem simulate`: what would become of captured messages, and why. Nothing is sent, no name is asked for.
 //!
 //! `capture`, `pcap` and `streams` take the input apart, `stage` feeds a real core and collects what it wants sent,
-//! `explain` asks the deciding functions once more for their reasons, `told` is the JSON, `text` shows it to people.
+//! `decision` says what that comes to, `explain` asks the deciding functions once more for their reasons, `told` is the JSON, `text` shows it to people.
 
 mod capture;
+mod decision;
 mod diff;
 mod explain;
 mod pcap;

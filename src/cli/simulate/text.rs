@@ -126,8 +126,8 @@ impl Page {
             if at == 0 {
                 self.heading(title);
             }
-            let places: Vec<String> = ruled.rules.iter().map(ToString::to_string).collect();
-            self.line(None, &format!("  rule {} on {} ({})", places.join(", "), ruled.trunk, ruled.message));
+            let names: Vec<&str> = ruled.rules.iter().map(|rule| &*rule.name).collect();
+            self.line(Style::Yellow, &format!("  {} on {} ({})", names.join(", "), ruled.trunk, ruled.message));
             self.changes(&ruled.changes);
         }
     }

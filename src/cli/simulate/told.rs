@@ -127,10 +127,19 @@ pub(super) struct Ruled {
     pub(super) direction: &'static str,
     /// The start line of the message.
     pub(super) message: String,
-    /// Places of the rules in the configuration, from 1, in the order in which they fired.
-    pub(super) rules: Vec<usize>,
+    /// The rules, in the order in which they fired.
+    pub(super) rules: Vec<RuleTold>,
     /// What they changed.
     pub(super) changes: Vec<Change>,
+}
+
+/// A rule of the operator.
+#[derive(Debug, Serialize)]
+pub(super) struct RuleTold {
+    /// Its place in the configuration, from 1.
+    pub(super) rule: usize,
+    /// What the operator calls it; `rule 1` where it has no name.
+    pub(super) name: String,
 }
 
 /// Who is called, or calls.
