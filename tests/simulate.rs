@@ -159,6 +159,56 @@ fn every_refusal_says_where_it_was_decided() {
 }
 
 #[test]
+fn of_two_trunks_with_one_address_the_request_says_which() {
+    let second = "[trunk.second]\nkind = \"genesys\"\nregion = \"eu-central-1\"\ntermination = \"other\"\ntls = \"public\"\n\
+        fqdn = \"sbc2.example.com\"\nsources = [\"192.0.2.0/24\"]\n[numbers]";
+    let site = Site::example("[numbers]", second);
+    let (_, json) = simulated_with(&site.configuration(), INVITE.as_bytes(), "second", &[]);
+    let told = &json["messages"][0];
+    assert_eq!(
+        (&told["trunk"]["chosen"], told["trunk"]["candidates"].as_array().unwrap().len()),
+        (&"genesys".into(), 2),
+        "{json:#}"
+    );
+    assert!(told["notes"][0].as_str().unwrap().contains("not on trunk second"), "{json:#}");
+}
+
+/// Every key of a JSON value, at any depth.
+fn keys(value: &Value, found: &mut std::collections::BTreeSet<String>) {
+    match value {
+        Value::Object(object) => {
+            for (key, value) in object {
+                found.insert(key.clone());
+                keys(value, found);
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| keys(value, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_key_of_the_json_is_in_the_documentation() {
+    let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/simulate.md")).unwrap();
+    let rule = "[[rule]]\ntrunk = [\"teams\"]\ndirection = \"out\"\nadd = \"Diversion\"\nvalue = \"<sip:a@example.com>\"\n[numbers]";
+    let site = Site::example("[numbers]", rule);
+    let clear = INVITE.replace("RTP/SAVP", "RTP/AVP/").replace("Erika Example", "Anonymous");
+    let inputs = [
+        INVITE.to_owned(),
+        clear,
+        INVITE.replace("Call-ID:", "Call-ID"),
+        INVITE.replace("+496955501007@", "queue@").replace("sip:+4917155501234@", "sip:anonymous@"),
+    ];
+    let mut found = std::collections::BTreeSet::new();
+    for input in inputs {
+        let down = ["--down", "sip.pstnhub.microsoft.com"];
+        keys(&simulated_with(&site.configuration(), input.as_bytes(), "genesys", &down).1, &mut found);
+    }
+    let missing: Vec<_> = found.iter().filter(|key| !document.contains(&format!("`{key}`"))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
 fn rules_of_the_operator_are_told_by_name_with_what_they_changed() {
     let rules = "[[rule]]\nname = \"outside line\"\ntrunk = [\"genesys\"]\ndirection = \"in\"\nreplace = \"request-uri\"\n\
         pattern = '^sip:9'\nwith = 'sip:+49'\n[[rule]]\ntrunk = [\"teams\"]\ndirection = \"out\"\nmethod = [\"INVITE\"]\nadd = \"X-Site\"\n\

@@ -124,8 +124,8 @@ impl Context {
     }
 
     /// What an event says of a message that was changed.
-    fn observed(&self, before: &Message, after: &Message) -> Option<[bytes::Bytes; 2]> {
-        self.snapshot.edge.observe.then(|| [before.octets(), after.octets()])
+    fn observed(&self, before: &Message, after: &Message) -> Option<Box<[bytes::Bytes; 2]>> {
+        self.snapshot.edge.observe.then(|| Box::new([before.octets(), after.octets()]))
     }
 
     /// Notes which call is at hand, and what the operator's rules may know of it where there are any.

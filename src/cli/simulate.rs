@@ -38,8 +38,9 @@ const MAX_INPUT: u64 = 64 << 20;
 /// What the longest help says after the options.
 const MORE: &str = "\
 Numbers are shown in full: it is your own message, on your own screen.
-Certificates are not looked at, no host is down unless --down says so, and every trunk has room; tandem check
-looks at the rest. docs/simulate.md has examples and the JSON.
+
+Certificates are not looked at (tandem check does), no host is down unless --down says so, and
+every trunk has room. docs/simulate.md has examples and the JSON.
 
 Exit codes:
   0   what begins something is accepted; without such a message: everything is

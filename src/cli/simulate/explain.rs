@@ -15,6 +15,8 @@ use crate::trunk::Trunk;
 /// A request, who sent it, and what is in force.
 pub(super) struct Heard<'a> {
     pub(super) snapshot: &'a Snapshot,
+    /// The trunk that the operator names.
+    pub(super) from: TrunkId,
     pub(super) peer: &'a Peer,
     pub(super) message: &'a Message,
 }
@@ -24,12 +26,16 @@ pub(super) fn explain(heard: &Heard<'_>, outcome: &Outcome, told: &mut Told) {
     let identified = routing::identify(heard.snapshot, heard.peer, heard.message);
     told.trunk = Some(trunk(heard, identified));
     let Some(trunk) = identified.ok().and_then(|id| heard.snapshot.trunk(id)) else { return };
+    if trunk.id != heard.from {
+        let from = heard.snapshot.trunk(heard.from).map_or("", |from| &*from.name);
+        told.notes.push(format!("it is not on trunk {from}: that one and trunk {} call from one address", trunk.name));
+    }
     if *heard.message.method() != Method::Invite {
         return;
     }
     // As the operator's rules want it read.
     let ruled = outcome.events.iter().find_map(|event| match &event.kind {
-        EventKind::RulesApplied { received: true, change: Some([_, after]), .. } => Message::parse(after.clone()).ok(),
+        EventKind::RulesApplied { received: true, change: Some(change), .. } => Message::parse(change[1].clone()).ok(),
         _ => None,
     });
     let invite = ruled.as_ref().unwrap_or(heard.message);

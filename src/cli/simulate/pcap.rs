@@ -381,3 +381,79 @@ fn internet(data: &[u8]) -> Option<Datagram> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPTIONS: &[u8] = b"OPTIONS sip:sbc1.example.com SIP/2.0\r\nContent-Length: 0\r\n\r\n";
+
+    /// A UDP datagram in an IPv6 packet, behind an extension header.
+    fn ipv6() -> Vec<u8> {
+        let udp = [&[0x13, 0xc4, 0x13, 0xc4, 0, u8::try_from(8 + OPTIONS.len()).unwrap(), 0, 0][..], OPTIONS].concat();
+        let extension = [17, 0, 1, 4, 0, 0, 0, 0];
+        let length = u8::try_from(udp.len() + extension.len()).unwrap();
+        let mut source = [0; 16];
+        source[..4].copy_from_slice(&[0x20, 1, 0xd, 0xb8]);
+        [&[0x60, 0, 0, 0, 0, length, 60, 64][..], &source, &source, &extension, &udp].concat()
+    }
+
+    fn file(link: u8, packet: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(packet.len()).unwrap().to_be_bytes();
+        let head = [0xa1, 0xb2, 0xc3, 0xd4, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, link];
+        [&head[..], &[0; 8], &length, &length, packet].concat()
+    }
+
+    fn messages(file: Vec<u8>) -> Vec<Captured> {
+        read(&file.into()).unwrap().unwrap().messages
+    }
+
+    #[test]
+    fn each_link_type_leads_to_the_packet() {
+        let cooked = [&[0; 14][..], &[0x86, 0xdd], &ipv6()].concat();
+        let loopback = [&[0, 0, 0, 30][..], &ipv6()].concat();
+        let ethernet = [&[0; 12][..], &[0x86, 0xdd], &ipv6()].concat();
+        for (link, packet) in [(101, ipv6()), (113, cooked), (0, loopback), (1, ethernet)] {
+            let found = messages(file(link, &packet));
+            assert_eq!((found.len(), &found[0].octets[..]), (1, OPTIONS), "{link}");
+            assert_eq!(found[0].source, Some("[2001:db8::]:5060".parse().unwrap()));
+        }
+        let second = [&[0x86, 0xdd][..], &[0; 18], &ipv6()].concat();
+        assert_eq!(network(276, &second), Some(20));
+        let unknown = read(&file(99, &ipv6()).into()).unwrap().unwrap();
+        assert!(unknown.left_out.iter().any(|what| what.contains("link type 99")), "{unknown:?}");
+    }
+
+    #[test]
+    fn what_is_no_capture_is_none_and_what_lies_about_itself_is_cut_off() {
+        assert!(read(&Bytes::from_static(b"INVITE sip:a@example.com SIP/2.0")).is_none());
+        assert!(read(&Bytes::from_static(b"ab")).is_none());
+        let mut long = file(101, &ipv6());
+        long[32..36].fill(0xff);
+        let capture = read(&long.into()).unwrap().unwrap();
+        assert!(capture.messages.is_empty() && capture.left_out[0].contains("cut off at packet 1"), "{capture:?}");
+        let section = [0x0a, 0x0d, 0x0d, 0x0a, 0, 0, 0, 0, 1, 2, 3, 4];
+        assert!(read(&Bytes::copy_from_slice(&section)).unwrap().is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_octets_make_it_panic(octets: Vec<u8>, at in 0_usize..200, flip: u8, link: u8, block: u8) {
+            let mut spoilt = file(link, &ipv6());
+            let place = at % spoilt.len();
+            spoilt[place] ^= flip;
+            spoilt.extend(&octets);
+            let _ = read(&spoilt.into());
+            let _ = internet(&octets);
+            let _ = network(u32::from(link), &octets);
+            let mut blocks = vec![0x0a, 0x0d, 0x0d, 0x0a, 12, 0, 0, 0, 0x4d, 0x3c, 0x2b, 0x1a];
+            blocks.extend([1, 0, 0, 0, 20, 0, 0, 0, link, 0, 0, 0, 0, 0, 0, 0, 20, 0, 0, 0]);
+            let body = u32::try_from(12 + octets.len() / 4 * 4).unwrap();
+            blocks.extend([block % 8, 0, 0, 0]);
+            blocks.extend(body.to_le_bytes());
+            blocks.extend(&octets);
+            blocks.extend([0; 8]);
+            let _ = read(&blocks.into());
+        }
+    }
+}

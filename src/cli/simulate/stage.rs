@@ -147,7 +147,7 @@ impl Stage {
                 let input = Input::Message { message: message.clone(), flow, peer: peer.clone() };
                 let outcome = self.feed(input, unix_ms);
                 if told.initial {
-                    let heard = Heard { snapshot: &self.snapshot, peer: &peer, message: &message };
+                    let heard = Heard { snapshot: &self.snapshot, from: self.trunk.id, peer: &peer, message: &message };
                     explain::explain(&heard, &outcome, &mut told);
                 }
                 self.conclude(&mut told, Some(&message), outcome);
@@ -274,14 +274,14 @@ impl Stage {
                 EventKind::RulesApplied { trunk, received, rules, change } => told.rules.push(Ruled {
                     trunk: name(*trunk),
                     direction: if *received { "in" } else { "out" },
-                    message: change.as_ref().map(|[_, after]| first_line(after)).unwrap_or_default(),
+                    message: change.as_ref().map(|change| first_line(&change[1])).unwrap_or_default(),
                     rules: rules.iter().map(|place| self.rule(*place)).collect(),
-                    changes: change.as_ref().map(changed).unwrap_or_default(),
+                    changes: change.as_deref().map(changed).unwrap_or_default(),
                 }),
                 EventKind::Repaired { trunk, change } => told.guard.push(Guarded::Repaired {
                     trunk: name(*trunk),
-                    message: change.as_ref().map(|[_, after]| first_line(after)).unwrap_or_default(),
-                    changes: change.as_ref().map(changed).unwrap_or_default(),
+                    message: change.as_ref().map(|change| first_line(&change[1])).unwrap_or_default(),
+                    changes: change.as_deref().map(changed).unwrap_or_default(),
                 }),
                 EventKind::Withheld { trunk, rule, text } => {
                     told.guard.push(Guarded::Withheld { trunk: name(*trunk), rule, text: text.clone() });

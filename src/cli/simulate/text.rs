@@ -73,6 +73,10 @@ impl Page {
         self.trunk(told);
         let ruled = |direction| told.rules.iter().filter(move |ruled| ruled.direction == direction);
         self.rules("Operator rules, on the way in", ruled("in"));
+        if told.called.is_some() && told.rules.is_empty() {
+            self.heading("Operator rules");
+            self.line(None, "  none fired");
+        }
         self.parties(told);
         self.routes(told);
         self.rules("Operator rules, on the way out", ruled("out"));
@@ -180,10 +184,13 @@ impl Page {
     }
 
     fn guard(&mut self, told: &Told) {
-        if told.guard.is_empty() {
+        if told.guard.is_empty() && told.fields.is_empty() {
             return;
         }
         self.heading("Egress guard");
+        if told.guard.is_empty() {
+            self.line(None, "  nothing to put right, nothing to keep back");
+        }
         for guarded in &told.guard {
             match guarded {
                 Guarded::Repaired { trunk, message, changes } => {
