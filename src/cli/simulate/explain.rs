@@ -180,8 +180,7 @@ fn fields(from: &Trunk, to: &Trunk, came: &Message, left: &Message) -> Vec<Field
     let crossing: Vec<*const u8> =
         normalize::crossing(from.kind, to.kind, came).map(|line| line.octets.as_ptr()).collect();
     let same = |one: &crate::sip::HeaderLine<'_>, other: &crate::sip::HeaderLine<'_>| {
-        one.name == other.name && one.text.eq_ignore_ascii_case(other.text)
-            || one.name == other.name && one.name != Name::Other
+        one.name == other.name && (one.name != Name::Other || one.text.eq_ignore_ascii_case(other.text))
     };
     let mut found = Vec::new();
     for line in came.lines() {

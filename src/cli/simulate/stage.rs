@@ -85,7 +85,7 @@ impl Leaving {
 
 /// The octets of a message, read as the transport would.
 enum Read {
-    Whole(Message),
+    Whole(Box<Message>),
     Malformed(Option<Box<Message>>, Malformed),
     /// A stream has to bring this many octets more.
     Incomplete(usize),
@@ -144,7 +144,7 @@ impl Stage {
                 let in_dialog = message.header(Name::To).and_then(tag).is_some();
                 told.initial =
                     message.is_request() && !in_dialog && !matches!(message.method(), Method::Cancel | Method::Ack);
-                let input = Input::Message { message: message.clone(), flow, peer: peer.clone() };
+                let input = Input::Message { message: Message::clone(&message), flow, peer: peer.clone() };
                 let outcome = self.feed(input, unix_ms);
                 if told.initial {
                     let heard = Heard { snapshot: &self.snapshot, from: self.trunk.id, peer: &peer, message: &message };
@@ -175,7 +175,7 @@ impl Stage {
             }
         }
         match Message::parse(message) {
-            Ok(message) => Read::Whole(message),
+            Ok(message) => Read::Whole(Box::new(message)),
             Err(rejected) => Read::Malformed(rejected.request, rejected.fault),
         }
     }
@@ -323,11 +323,11 @@ fn missing(octets: &Bytes) -> Read {
         _ => {
             let head = memchr::memmem::find(octets, b"\r\n\r\n").map_or(octets.len(), |end| end + 4);
             let lines = octets[..head].split(|octet| *octet == b'\n');
-            let length = lines.filter_map(|line| {
+            let mut length = lines.filter_map(|line| {
                 let (name, value) = std::str::from_utf8(line).ok()?.split_once(':')?;
                 (Name::of(name.trim()) == Name::ContentLength).then(|| value.trim().parse::<usize>().ok()).flatten()
             });
-            Read::Incomplete(length.last().unwrap_or(0).saturating_sub(octets.len() - head).max(1))
+            Read::Incomplete(length.next().unwrap_or(0).saturating_sub(octets.len() - head).max(1))
         }
     }
 }
@@ -430,7 +430,7 @@ mod tests {
                 let trunk = snapshot.trunk_named(name).unwrap().clone();
                 let mut stage = Stage::new(settings.clone(), snapshot.clone(), trunk, 1);
                 let cut = cut.min(INVITE.len());
-                let spoilt = [INVITE[..cut].as_bytes(), line.as_bytes(), &octets, INVITE[cut..].as_bytes()].concat();
+                let spoilt = [&INVITE.as_bytes()[..cut], line.as_bytes(), &octets, &INVITE.as_bytes()[cut..]].concat();
                 for octets in [octets.clone(), spoilt] {
                     stage.play(&Captured { octets: octets.into(), ..Captured::default() }, None);
                 }
