@@ -504,6 +504,18 @@ fn two_invites_of_a_capture_are_two_decisions() {
 }
 
 #[test]
+fn of_a_capture_of_both_sides_only_what_the_trunk_sent_is_simulated() {
+    let ours = INVITE.replace("7d0c1f", "td00010000000101f5681bc6f84bb3ac");
+    let packets = [
+        packets::ethernet(17, [192, 0, 2, 21], &packets::udp(INVITE.as_bytes())),
+        packets::ethernet(17, [198, 51, 100, 1], &packets::udp(ours.as_bytes())),
+    ];
+    let (code, json) = simulated_with(&carrier().configuration(), &packets::classic(1, &packets), "carrier", &[]);
+    assert_eq!((code, json["messages"].as_array().unwrap().len()), (0, 1), "{json:#}");
+    assert!(json["left_out"].to_string().contains("1 messages from addresses that are not those of trunk carrier"));
+}
+
+#[test]
 fn messages_on_plain_tcp_are_put_together_and_tls_is_told() {
     let other = INVITE.replace("gc1", "gc9").replace("7d0c1f", "7d0c99");
     let stream = format!("{INVITE}{other}");

@@ -20,7 +20,7 @@ use crate::process::snapshot_of;
 use crate::settings::{Settings, read_file};
 use crate::snapshot::address_key;
 use crate::transport::Addresses;
-use crate::trunk::Host;
+use crate::trunk::{Host, Trunk};
 use bytes::Bytes;
 use capture::Capture;
 use stage::Stage;
@@ -146,6 +146,7 @@ fn simulate(arguments: &Arguments) -> Result<Report, ExitCode> {
         down.extend(hosts_called(&settings, name)?);
     }
     let mut capture = read(&arguments.message)?;
+    of_trunk(&mut capture, &trunk);
     if let Some(limit) = arguments.limit.filter(|limit| *limit < capture.messages.len()) {
         capture
             .left_out
@@ -164,6 +165,21 @@ fn simulate(arguments: &Arguments) -> Result<Report, ExitCode> {
         messages,
         left_out: capture.left_out,
     })
+}
+
+/// Leaves out what others sent, where a capture shows who sent what: our own messages, and those of the other side. Of one
+/// that was taken behind NAT nothing seems to be the trunk's: then all of it is.
+fn of_trunk(capture: &mut Capture, trunk: &Trunk) {
+    let own = |source: &SocketAddr| trunk.covers(source.ip());
+    if !capture.messages.iter().any(|message| message.source.as_ref().is_some_and(own)) {
+        return;
+    }
+    let before = capture.messages.len();
+    capture.messages.retain(|message| message.source.as_ref().is_none_or(own));
+    let others = before - capture.messages.len();
+    if others > 0 {
+        capture.left_out.push(format!("{others} messages from addresses that are not those of trunk {}", trunk.name));
+    }
 }
 
 /// Whether what counts was accepted: what begins something, or everything where nothing does. A capture holds answers

@@ -8,8 +8,8 @@ use crate::sip::{MAX_MESSAGE, Name, decimal, is_token};
 use bytes::Bytes;
 use std::net::SocketAddr;
 
-/// The most messages read of one input: a look at decisions, not a load test.
-pub(super) const MAX_MESSAGES: usize = 10_000;
+/// The most messages read of one input: a look at decisions, not a load test. What is told of each takes some ten KiB.
+pub(super) const MAX_MESSAGES: usize = 2000;
 
 /// One message as it was captured.
 #[derive(Clone, Debug, Default)]
