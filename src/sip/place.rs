@@ -3,12 +3,14 @@
 //! The parser names the first rule broken and keeps no place: a message on the wire has none that anyone reads. Here
 //! the parser itself is asked again about ever more of the octets, so that both agree.
 
-use super::{Malformed, Message, Name};
+use super::{MAX_MESSAGE, Malformed, Message, Name};
 use bytes::Bytes;
 
 /// The octet at which the line begins that makes `octets` break the rule `fault`, as [`Message::parse`] said; for what
 /// is missing, the place where it was missed last.
 pub fn place(octets: &[u8], fault: Malformed) -> usize {
+    // What is beyond is too much, whatever else it is.
+    let octets = octets.get(..MAX_MESSAGE).unwrap_or(octets);
     let head = memchr::memmem::find(octets, b"\r\n\r\n").map_or(octets.len(), |end| end + 2);
     let lines = lines(octets.get(..head).unwrap_or(octets));
     let named = |name: Name, nth: usize| {
@@ -94,6 +96,7 @@ mod tests {
 
     #[test]
     fn no_octets_and_no_fault_make_it_panic() {
+        assert_eq!(place(&vec![b'\n'; 3 * MAX_MESSAGE], Malformed::TooLarge), MAX_MESSAGE);
         for octets in [&b""[..], b"\n", b"\r\n\r\n", b"\xff\xfe\x00", b"a\r\n:\r\n", b"SIP/2.0 200 OK\r\n: x\r\n\r\n"] {
             for fault in [
                 Malformed::StartLine,
