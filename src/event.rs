@@ -55,11 +55,15 @@ pub enum EventKind {
         received: bool,
         /// The places of the rules in the configuration, in the order in which they fired.
         rules: SmallVec<[u16; 4]>,
+        /// The message before and after; only while someone observes.
+        change: Option<Box<[Bytes; 2]>>,
     },
     /// The egress guard repaired a message before it left.
     Repaired {
         /// The trunk it goes to.
         trunk: TrunkId,
+        /// The message before and after; only while someone observes.
+        change: Option<Box<[Bytes; 2]>>,
     },
     /// The egress guard kept a message from leaving.
     Withheld {

@@ -6,6 +6,7 @@
 //! dialled (design: "Where we dial"). What a number looks like on the wire is the business of
 //! [`normalize`](crate::normalize).
 
+use crate::directory::Entry;
 use crate::flow::{Hop, Peer, TrunkId};
 use crate::number::{Number, NumberError};
 use crate::pii::Pii;
@@ -112,9 +113,7 @@ pub fn identify(snapshot: &Snapshot, peer: &Peer, request: &Message) -> Result<T
         peer.trunks.iter().filter_map(|&id| snapshot.trunk(id)).filter(|trunk| !trunk.retired).collect();
     let named: SmallVec<[&Arc<Trunk>; 4]> =
         candidates.iter().copied().filter(|trunk| same_host(&trunk.fqdn, uri.host())).collect();
-    let group = uri.user_params().get("tgrp");
-    let in_group =
-        |trunk: &Arc<Trunk>| group.is_some_and(|group| !group.is_empty() && group == &*trunk.termination_identifier);
+    let in_group = |trunk: &Arc<Trunk>| in_group(trunk, &uri);
     let narrowed = if named.is_empty() { &candidates } else { &named };
     match (named.as_slice(), candidates.as_slice()) {
         ([one], _) => Ok(one.id),
@@ -129,6 +128,34 @@ pub fn identify(snapshot: &Snapshot, peer: &Peer, request: &Message) -> Result<T
             }
         }
     }
+}
+
+/// A trunk that a peer may be, and what speaks for it in a request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Candidate {
+    /// The trunk.
+    pub trunk: TrunkId,
+    /// Whether the host of the Request-URI is our name toward it.
+    pub named: bool,
+    /// Whether `tgrp` is its termination identifier.
+    pub in_group: bool,
+}
+
+/// What [`identify`] chooses from: the trunks that `peer` may be and that take new calls.
+pub fn candidates(snapshot: &Snapshot, peer: &Peer, request: &Message) -> Vec<Candidate> {
+    let uri = Uri::parse(request.request_uri()).ok();
+    let trunks = peer.trunks.iter().filter_map(|&id| snapshot.trunk(id)).filter(|trunk| !trunk.retired);
+    let candidate = |trunk: &Arc<Trunk>| Candidate {
+        trunk: trunk.id,
+        named: uri.as_ref().is_some_and(|uri| same_host(&trunk.fqdn, uri.host())),
+        in_group: uri.as_ref().is_some_and(|uri| in_group(trunk, uri)),
+    };
+    trunks.map(candidate).collect()
+}
+
+fn in_group(trunk: &Trunk, uri: &Uri<'_>) -> bool {
+    let group = uri.user_params().get("tgrp");
+    group.is_some_and(|group| !group.is_empty() && group == &*trunk.termination_identifier)
 }
 
 fn same_host(own: &str, named: &str) -> bool {
@@ -169,37 +196,78 @@ pub fn route(snapshot: &Snapshot, from: &Trunk, number: &Number) -> Result<Decis
     // Why nothing matched, should it come to that: the most telling reason wins.
     let mut refusal = Refusal::NoRoute;
     for (place, route) in snapshot.routes.iter().enumerate() {
-        if route.from.is_some_and(|id| id != from.id) {
-            continue;
-        }
-        let matches = match &route.number {
-            NumberMatch::Any => true,
-            NumberMatch::Pattern(pattern) => pattern.matches(number),
-            NumberMatch::Directory => {
-                refusal = if entry.is_some() { Refusal::Inactive } else { Refusal::UnknownNumber };
-                entry.is_some_and(|entry| entry.active)
+        match look(route, from, number, entry) {
+            Look::Matches => {
+                let targets = targets(snapshot, route);
+                if targets.is_empty() {
+                    return Err(Refusal::NoTarget);
+                }
+                return Ok(Decision { targets, user: entry.map(|entry| entry.user.clone()), route: place });
             }
-        };
-        if matches {
-            let targets = targets(snapshot, route);
-            if targets.is_empty() {
-                return Err(Refusal::NoTarget);
-            }
-            return Ok(Decision { targets, user: entry.map(|entry| entry.user.clone()), route: place });
+            Look::NotInDirectory => refusal = Refusal::UnknownNumber,
+            Look::Inactive => refusal = Refusal::Inactive,
+            Look::OtherTrunk | Look::OtherNumber => {}
         }
     }
     Err(refusal)
 }
 
+/// What a route says to a call.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Look {
+    /// It is for the call.
+    Matches,
+    /// It is for calls of another trunk.
+    OtherTrunk,
+    /// Its pattern does not mean the number.
+    OtherNumber,
+    /// It asks the directory, which does not have the number.
+    NotInDirectory,
+    /// It asks the directory, which says that the user may not be called.
+    Inactive,
+}
+
+fn look(route: &Route, from: &Trunk, number: &Number, entry: Option<&Entry>) -> Look {
+    if route.from.is_some_and(|id| id != from.id) {
+        return Look::OtherTrunk;
+    }
+    match (&route.number, entry) {
+        (NumberMatch::Any, _) => Look::Matches,
+        (NumberMatch::Pattern(pattern), _) if pattern.matches(number) => Look::Matches,
+        (NumberMatch::Pattern(_), _) => Look::OtherNumber,
+        (NumberMatch::Directory, None) => Look::NotInDirectory,
+        (NumberMatch::Directory, Some(entry)) if entry.active => Look::Matches,
+        (NumberMatch::Directory, Some(_)) => Look::Inactive,
+    }
+}
+
+/// What each route says to a call from `from` to `number`, in order, up to the one that matches: why [`route`] decides
+/// as it does.
+pub fn looks(snapshot: &Snapshot, from: &Trunk, number: &Number) -> Vec<Look> {
+    let entry = snapshot.directory.lookup(number);
+    let mut found = Vec::new();
+    for route in &snapshot.routes {
+        found.push(look(route, from, number, entry));
+        if found.last() == Some(&Look::Matches) {
+            break;
+        }
+    }
+    found
+}
+
 fn targets(snapshot: &Snapshot, route: &Route) -> SmallVec<[Target; 4]> {
-    let trunks = || route.to.iter().filter_map(|&id| snapshot.trunk(id)).filter(|trunk| !trunk.retired);
-    let all = || trunks().flat_map(|trunk| trunk.hosts.iter().enumerate().map(move |host| (trunk.id, host)));
-    let is_up = |trunk, host| !snapshot.down.iter().any(|(id, down)| *id == trunk && down == host);
-    let up: SmallVec<[Target; 4]> = all()
-        .filter(|&(trunk, (_, host))| is_up(trunk, host))
-        .map(|(trunk, (host, _))| Target { trunk, host })
-        .collect();
-    if up.is_empty() { all().map(|(trunk, (host, _))| Target { trunk, host }).collect() } else { up }
+    let up: SmallVec<[Target; 4]> = hosts(snapshot, route).filter(|(_, up)| *up).map(|(target, _)| target).collect();
+    if up.is_empty() { hosts(snapshot, route).map(|(target, _)| target).collect() } else { up }
+}
+
+/// Every host that a route names, in order, with whether health has it up.
+pub fn hosts<'s>(snapshot: &'s Snapshot, route: &'s Route) -> impl Iterator<Item = (Target, bool)> + 's {
+    let trunks = route.to.iter().filter_map(|&id| snapshot.trunk(id)).filter(|trunk| !trunk.retired);
+    let is_up = |trunk, host: &_| !snapshot.down.iter().any(|(id, down)| *id == trunk && down == host);
+    trunks.flat_map(move |trunk| {
+        let hosts = trunk.hosts.iter().enumerate();
+        hosts.map(move |(place, host)| (Target { trunk: trunk.id, host: place }, is_up(trunk.id, host)))
+    })
 }
 
 /// How an attempt at a target ended without an answer to give.

@@ -91,7 +91,8 @@ impl Context {
         match guard::inspect(trunk, &message)? {
             None => Ok(message),
             Some(repaired) => {
-                self.event(self.call, EventKind::Repaired { trunk: trunk.id });
+                let change = self.observed(&message, &repaired);
+                self.event(self.call, EventKind::Repaired { trunk: trunk.id, change });
                 Ok(repaired)
             }
         }
@@ -117,8 +118,14 @@ impl Context {
         let applied = applied.map_err(|spoilt| Rejection { rule: "operator's rules", text: spoilt.to_string() })?;
         let Some(applied) = applied else { return Ok(None) };
         let received = direction == Direction::In;
-        self.event(self.call, EventKind::RulesApplied { trunk: trunk.id, received, rules: applied.fired });
+        let (rules, change) = (applied.fired, self.observed(message, &applied.message));
+        self.event(self.call, EventKind::RulesApplied { trunk: trunk.id, received, rules, change });
         Ok(Some(applied.message))
+    }
+
+    /// What an event says of a message that was changed.
+    fn observed(&self, before: &Message, after: &Message) -> Option<Box<[bytes::Bytes; 2]>> {
+        self.snapshot.edge.observe.then(|| Box::new([before.octets(), after.octets()]))
     }
 
     /// Notes which call is at hand, and what the operator's rules may know of it where there are any.

@@ -26,6 +26,7 @@ mod drain;
 mod log;
 mod probe;
 mod run;
+mod simulate;
 mod status;
 
 use crate::config;
@@ -40,6 +41,10 @@ use std::process::ExitCode;
 pub mod exit {
     /// The command line is wrong.
     pub const USAGE: u8 = 64;
+    /// What was given to look at is not what it should be.
+    pub const DATA: u8 = 65;
+    /// What was given to look at cannot be opened.
+    pub const NO_INPUT: u8 = 66;
     /// A name that does not resolve.
     pub const NO_HOST: u8 = 68;
     /// What is asked for is not there: no process at the socket, an address taken.
@@ -81,6 +86,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Call one host as a trunk would, and show each step: addresses, certificates, TLS, OPTIONS.
     Probe(probe::Arguments),
+    /// Show what would become of a captured message, or of a whole capture, and why. Nothing is sent.
+    Simulate(simulate::Arguments),
     /// Show how a running element is: trunks, hosts, workers, alarms.
     Status(Local),
     /// List the calls of a running element, or end one.
@@ -156,6 +163,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Probe(arguments) => probe::run(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Calls(arguments) => calls::run(&arguments),
         Command::Drain(arguments) => drain::run(&arguments),

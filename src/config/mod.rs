@@ -28,6 +28,7 @@ pub use finding::{Finding, Severity, Source};
 pub use own_name::{OwnName, REMEDY as OWN_NAME_REMEDY, own_names};
 pub use reload::{Reload, close_trunk, diff, reload, vacate_trunk};
 pub use report::{examine, has_errors, print_json, print_text};
+pub use section::advice;
 
 use finding::Findings;
 use section::Section;
@@ -54,13 +55,26 @@ const MAX_FILE: u64 = 4 << 20;
 ///
 /// All findings, warnings included, when at least one is an error.
 pub fn load(path: &Path) -> Result<Loaded, Vec<Finding>> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    settle(source(path)?, now)
+}
+
+/// The same, without a look at certificates and keys: for who asks what the configuration decides on another machine.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_without_certificates(path: &Path) -> Result<Loaded, Vec<Finding>> {
+    settle_at(source(path)?, None)
+}
+
+fn source(path: &Path) -> Result<Source, Vec<Finding>> {
     let text = read_text(path, MAX_FILE).map_err(|error| {
         let message = format!("the configuration cannot be read: {error}");
         let remedy = remedy_unread(&error, "name the file with --config, or check its path and who may read it");
         vec![Finding::of_file(Severity::Error, path, message).remedy(remedy)]
     })?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    settle(Source { path: path.to_owned(), text }, now)
+    Ok(Source { path: path.to_owned(), text })
 }
 
 /// The local socket that the configuration at `path` names, whatever else is wrong with it.
@@ -97,6 +111,11 @@ fn remedy_unread<'a>(error: &std::io::Error, absent: &'a str) -> &'a str {
 
 /// The configuration that `source` holds, at `now` in seconds since the Unix epoch.
 fn settle(source: Source, now: u64) -> Result<Loaded, Vec<Finding>> {
+    settle_at(source, Some(now))
+}
+
+/// `now`: when the certificates are looked at; `None`: they are not.
+fn settle_at(source: Source, now: Option<u64>) -> Result<Loaded, Vec<Finding>> {
     let source = Arc::new(source);
     let findings = Findings::new(Arc::clone(&source));
     let (table, faults) = DeTable::parse_recoverable(&source.text);
@@ -113,7 +132,9 @@ fn settle(source: Source, now: u64) -> Result<Loaded, Vec<Finding>> {
     let base = source.path.parent().unwrap_or(Path::new("")).to_owned();
     let draft = read::read(Section::root(table.get_ref(), &findings), &source.path, &base);
     check::check(&draft, &findings);
-    identity::check(&draft, &findings, now);
+    if let Some(now) = now {
+        identity::check(&draft, &findings, now);
+    }
     let settings = draft.settings.clone();
     draft.finish();
     let found = findings.into_sorted();

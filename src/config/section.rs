@@ -296,7 +296,7 @@ impl<'a> Section<'a> {
 }
 
 /// What to do about a word that is not among the known ones.
-pub(super) fn advice(word: &str, known: &[&str]) -> String {
+pub fn advice(word: &str, known: &[&str]) -> String {
     let nearest = known.iter().map(|known| (distance(word, known), *known)).min();
     match nearest {
         Some((distance, nearest)) if distance <= NEAR.min(word.len().max(2) / 2 + 1) => {

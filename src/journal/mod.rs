@@ -217,10 +217,10 @@ impl Journal {
                 tracing::info!(call, worker, %trunk, status, reason, "request refused");
                 self.metrics.refused(&trunk, *status);
             }
-            EventKind::RulesApplied { trunk, received, rules } => {
+            EventKind::RulesApplied { trunk, received, rules, .. } => {
                 tracing::debug!(call, worker, trunk = %self.trunk(*trunk), received, ?rules, "rules applied");
             }
-            EventKind::Repaired { trunk } => {
+            EventKind::Repaired { trunk, .. } => {
                 let trunk = self.trunk(*trunk);
                 tracing::debug!(call, worker, %trunk, "message repaired before it left");
                 self.metrics.repaired(&trunk);

@@ -109,12 +109,12 @@ pub fn crossing<'m>(from: Kind, to: Kind, message: &'m Message) -> impl Iterator
     })
 }
 
-fn is_x_user_to_user(name: &str) -> bool {
+pub(super) fn is_x_user_to_user(name: &str) -> bool {
     name.eq_ignore_ascii_case("x-user-to-user")
 }
 
 /// Whether a platform keeps names like this one for itself (GEN-61, 63; TDR-61, 150).
-fn reserved(name: &str) -> bool {
+pub(super) fn reserved(name: &str) -> bool {
     const PREFIXES: [&str; 5] = ["x-inin", "x-genesys", "x-pcv", "x-gcv", "x-ms-"];
     PREFIXES.iter().any(|prefix| name.get(..prefix.len()).is_some_and(|front| front.eq_ignore_ascii_case(prefix)))
 }

@@ -3,7 +3,7 @@
 //! - [`caller`] and [`called`] read who calls whom from an INVITE.
 //! - [`invite_form`], [`contact`], [`via`], [`allow`], [`supported`] and [`introduce`] say how ours looks to a trunk.
 //! - [`crosses`], [`crossing`], [`reason`] and [`final_status`] say what of one leg the other
-//!   sees; [`cause`] and [`explanation`] why a call ended.
+//!   sees, [`why_not`] why a line stays; [`cause`] and [`explanation`] why a call ended.
 //!
 //! - [`guard`] looks last at what is about to leave, and keeps back what a platform is documented to reject.
 //!
@@ -11,11 +11,13 @@
 //! The tables of names, addresses and timers are in [`platforms`](crate::trunk::platforms).
 
 mod cross;
+mod explain;
 mod form;
 pub mod guard;
 mod identity;
 
 pub use cross::{cause, crosses, crossing, explanation, final_status, reason};
+pub use explain::why_not;
 pub use form::{InviteForm, allow, contact, introduce, invite_form, supported, via};
 pub use identity::{Caller, called, caller};
 

@@ -4,10 +4,12 @@
 //! same moment. Changes are rare and short; they take a lock that no worker ever touches.
 
 use crate::directory::Directory;
+use crate::flow::TrunkId;
 use crate::journal::Journal;
 use crate::settings::Settings;
 use crate::snapshot::{EdgeSettings, Snapshot};
 use crate::transport::{Addresses, SharedState, TlsTable, TransportState};
+use crate::trunk::Host;
 use crate::worker::slots;
 use arc_swap::ArcSwap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -86,20 +88,37 @@ impl Composer {
 }
 
 fn snapshot(in_force: &InForce, journal: &Journal) -> Snapshot {
-    let settings = &in_force.settings;
-    let trunks: Vec<_> = settings.trunks.iter().map(|trunk| trunk.trunk.clone()).collect();
+    let trunks: Vec<_> = in_force.settings.trunks.iter().map(|trunk| trunk.trunk.clone()).collect();
     journal.forget_hosts(&trunks);
+    compose(in_force, journal.health().down())
+}
+
+/// The snapshot of what is in force, with the hosts that health has found down.
+fn compose(in_force: &InForce, down: Vec<(TrunkId, Host)>) -> Snapshot {
+    let settings = &in_force.settings;
     Snapshot {
         revision: in_force.revision,
         edge: EdgeSettings { observe: in_force.observe, ..settings.edge.clone() },
-        down: journal.health().down(),
+        down,
         routes: settings.routes.clone(),
         rules: settings.rules.clone(),
         directory: in_force.directory.clone(),
         addresses: in_force.addresses.clone(),
         slots: slots(settings.workers),
-        trunks,
+        trunks: settings.trunks.iter().map(|trunk| trunk.trunk.clone()).collect(),
     }
+}
+
+/// The snapshot that a process with these settings would give its workers, without one: for a look at what it would
+/// decide. Names lead where `addresses` says, `down` hosts are down, and messages are observed.
+pub fn snapshot_of(
+    settings: Arc<Settings>,
+    directory: Arc<Directory>,
+    addresses: Addresses,
+    down: Vec<(TrunkId, Host)>,
+) -> Snapshot {
+    let tls = Arc::default();
+    compose(&InForce { settings, directory, addresses, tls, observe: true, revision: 1 }, down)
 }
 
 fn state(in_force: &InForce, snapshot: Arc<Snapshot>) -> TransportState {

@@ -19,7 +19,7 @@ mod retired;
 mod status;
 
 pub use admin::{AdminError, Answer as AdminAnswer, Request as AdminRequest, ask};
-pub use composer::Composer;
+pub use composer::{Composer, snapshot_of};
 pub use control::Reloaded;
 pub use status::{CallStatus, HostStatus, Status, TrunkStatus, WorkerStatus};
 

@@ -372,3 +372,31 @@ fn a_host_configured_as_an_address_is_dialled_gen_6() {
     let uri = Uri::parse("sip:203.0.113.9:5071").unwrap();
     assert!(hop_for_uri(&snapshot, &snapshot.trunks[1], &uri).is_ok());
 }
+
+#[test]
+fn what_is_told_of_a_decision_is_what_was_decided() {
+    let mut snapshot = snapshot();
+    snapshot.routes.push(route_of(None, "*", &[GENESYS]));
+    let genesys = snapshot.trunks[1].clone();
+    for (text, told) in [
+        ("+496955501007", &[Look::Matches][..]),
+        ("+496955501008", &[Look::Inactive, Look::OtherTrunk, Look::Matches]),
+        ("+496955501009", &[Look::NotInDirectory, Look::OtherTrunk, Look::Matches]),
+    ] {
+        assert_eq!(looks(&snapshot, &genesys, &number(text)), told, "{text}");
+        let decided = route(&snapshot, &genesys, &number(text)).unwrap().route;
+        assert_eq!(decided + 1, told.len(), "{text}");
+    }
+    snapshot.down = vec![(TEAMS, snapshot.trunks[0].hosts[1].clone())];
+    let up: Vec<bool> = super::hosts(&snapshot, &snapshot.routes[0]).map(|(_, up)| up).collect();
+    assert_eq!(up, [true, false, true]);
+}
+
+#[test]
+fn the_candidates_for_a_request_say_what_speaks_for_them() {
+    let mut snapshot = snapshot();
+    snapshot.trunks.push(Arc::new(Trunk { retired: true, ..genesys(2, "sbc2.example.com") }));
+    let request = invite("sip:+496955501007;tgrp=acme-sbc@SBC1.example.com");
+    let found = candidates(&snapshot, &peer(&[GENESYS, TrunkId(2)]), &request);
+    assert_eq!(found, [Candidate { trunk: GENESYS, named: true, in_group: true }]);
+}

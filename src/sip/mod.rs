@@ -16,6 +16,7 @@ mod message;
 mod method;
 mod name;
 mod part;
+mod place;
 pub mod sdp;
 mod text;
 mod uri;
@@ -30,6 +31,7 @@ pub use message::{CSeq, HeaderLine, MAX_LINES, Malformed, Message, Rejected, is_
 pub use method::Method;
 pub use name::Name;
 pub use part::{is_media_type, media_type, sdp_part};
+pub use place::place;
 pub use text::{Params, ValueError, decimal, quote, unquote};
 pub use uri::{Scheme, Uri, host_ip};
 pub use values::{

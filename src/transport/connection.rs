@@ -290,21 +290,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         self.reading = Reading::Nothing;
         self.unfinished = None;
         let buffer = std::mem::take(&mut self.buffer);
-        // Where the header section has an end, its body is no part of what is answered.
-        let end = memchr::memmem::find(&buffer, b"\r\n\r\n").map_or(buffer.len(), |end| end + 4);
-        let mut fault = match error {
-            FramingError::TooLarge => Malformed::TooLarge,
-            FramingError::NoContentLength => Malformed::Missing(crate::sip::Name::ContentLength),
-            FramingError::BadContentLength => Malformed::ContentLength,
-        };
-        let request = match Message::parse(buffer.freeze().slice(..end)) {
-            Ok(message) => message.is_request().then(|| Box::new(message)),
-            Err(rejected) => {
-                // What is wrong further up is nearer to the cause, except where only the size is.
-                fault = if fault == Malformed::TooLarge { fault } else { rejected.fault };
-                rejected.request
-            }
-        };
+        let (request, fault) = unframed(error, buffer.freeze());
         let (flow, peer, answerable) = (self.flow.id, self.flow.peer(), request.is_some());
         self.arrive(Arrival::Malformed { request, fault, flow, peer }).await?;
         self.end_within(if answerable { LINGER } else { Duration::ZERO }, "not SIP");
@@ -388,6 +374,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             self.write(PING);
         }
         None
+    }
+}
+
+/// What can be read of octets on a stream that are no frame, and what is wrong with them.
+pub fn unframed(error: FramingError, octets: Bytes) -> (Option<Box<Message>>, Malformed) {
+    // Where the header section has an end, its body is no part of what is answered.
+    let end = memchr::memmem::find(&octets, b"\r\n\r\n").map_or(octets.len(), |end| end + 4);
+    let fault = match error {
+        FramingError::TooLarge => Malformed::TooLarge,
+        FramingError::NoContentLength => Malformed::Missing(crate::sip::Name::ContentLength),
+        FramingError::BadContentLength => Malformed::ContentLength,
+    };
+    match Message::parse(octets.slice(..end)) {
+        Ok(message) => (message.is_request().then(|| Box::new(message)), fault),
+        // What is wrong further up is nearer to the cause, except where only the size is.
+        Err(rejected) if fault != Malformed::TooLarge => (rejected.request, rejected.fault),
+        Err(rejected) => (rejected.request, fault),
     }
 }
 

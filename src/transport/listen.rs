@@ -128,7 +128,7 @@ pub async fn accept_loop(
 }
 
 /// The trunks that may call from `source`. Retired ones too: their dialogs go on.
-pub(super) fn callers(
+pub fn callers(
     snapshot: &Snapshot,
     source: SocketAddr,
     listener: ListenerId,

@@ -38,13 +38,14 @@ mod tests;
 pub use certificates::{
     CertificateError, CertificateFacts, IdentityFacts, KeyKind, chain_fault, names_of, read_identity,
 };
+pub use connection::unframed;
 pub use counters::{Counter, Counters};
 pub use endpoint::{Endpoint, Gauges, SendError};
-pub use listen::{Accepted, Bound, accept_loop, bind};
+pub use listen::{Accepted, Bound, accept_loop, bind, callers};
 pub use probe::{Agreed, ProbeFailure, ProbeTarget, ProbeTls, Probed, TrustRule, probe};
 pub use program::{PROGRAM_DATE, Root, system_roots};
 pub use resolver::{Addresses, ResolveError, Resolver};
-pub use tls::{TlsFault, TlsTable, TrunkTls, missing_microsoft_roots};
+pub use tls::{TlsFault, TlsTable, TrunkTls, missing_microsoft_roots, names_fit};
 
 use crate::flow::{FlowId, Peer};
 use crate::io::Token;

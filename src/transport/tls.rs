@@ -151,7 +151,7 @@ impl TlsTable {
 
 /// Whether the names that a peer proved make it the trunk's. A trunk without mutual TLS, or without
 /// expected names, is known by its addresses alone (GEN-29).
-pub(super) fn names_fit(trunk: &Trunk, names: &[String]) -> bool {
+pub fn names_fit(trunk: &Trunk, names: &[String]) -> bool {
     !trunk.mutual || trunk.expected_names.is_empty() || trunk.expects(names)
 }
 
