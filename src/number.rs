@@ -8,6 +8,7 @@
 //! [`user_part`](Number::user_part).
 
 mod countries;
+mod emergency;
 
 use crate::pii::Pii;
 use crate::sip::{Scheme, Uri};
@@ -16,6 +17,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 pub use countries::calling_code;
+pub use emergency::emergency_numbers;
 
 /// The most digits of a number. E.164 has 15; number plans of Genesys reach 20 (GEN-89).
 pub const MAX_DIGITS: usize = 20;

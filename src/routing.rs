@@ -10,7 +10,7 @@ use crate::flow::{Hop, Peer, TrunkId};
 use crate::number::{Number, NumberError};
 use crate::pii::Pii;
 use crate::sip::{Message, Scheme, Uri, host_ip};
-pub use crate::snapshot::{NumberMatch, Route};
+pub use crate::snapshot::{CallerMatch, HeaderMatch, HeaderTest, NumberMatch, Route, Schedule, Zone};
 use crate::snapshot::{Snapshot, address_key};
 use crate::trunk::{Kind, Trunk};
 use smallvec::{SmallVec, smallvec};
@@ -41,6 +41,9 @@ pub enum Refusal {
     /// No route is for this trunk and number.
     #[error("no route")]
     NoRoute,
+    /// An emergency number, and no emergency route is for this trunk (GEN-60).
+    #[error("no emergency route")]
+    NoEmergencyRoute,
     /// A route asks the directory, which does not have the number (TDR-46).
     #[error("number not in the directory")]
     UnknownNumber,
@@ -57,7 +60,8 @@ impl Refusal {
     pub fn status(self) -> u16 {
         match self {
             Self::MalformedUri => 400,
-            Self::UnknownTrunk | Self::AmbiguousTrunk | Self::NotANumber | Self::NoRoute | Self::UnknownNumber => 404,
+            Self::UnknownTrunk | Self::AmbiguousTrunk | Self::NotANumber => 404,
+            Self::NoRoute | Self::NoEmergencyRoute | Self::UnknownNumber => 404,
             Self::Scheme => 416,
             Self::Inactive => 480,
             Self::Incomplete => 484,
@@ -75,6 +79,7 @@ impl Refusal {
             Self::NotANumber => "not-a-number",
             Self::Incomplete => "incomplete",
             Self::NoRoute => "no-route",
+            Self::NoEmergencyRoute => "no-emergency-route",
             Self::UnknownNumber => "unknown-number",
             Self::Inactive => "inactive",
             Self::NoTarget => "no-target",
@@ -144,6 +149,23 @@ pub struct Target {
     pub host: usize,
 }
 
+/// What there is to know of a call before it has a target.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// Who is called.
+    pub number: &'a Number,
+    /// Who calls, known also where it must not be shown; `None`: no number was given.
+    pub caller: Option<&'a Number>,
+    /// Whether the caller must not be shown.
+    pub anonymous: bool,
+    /// The INVITE, after the operator's rules.
+    pub invite: &'a Message,
+    /// When it came, milliseconds since the Unix epoch.
+    pub unix_ms: u64,
+    /// Any number, a new one for each call: where targets have weights, it chooses.
+    pub draw: u64,
+}
+
 /// Where a call goes.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Decision {
@@ -153,53 +175,96 @@ pub struct Decision {
     pub user: Option<Pii<String>>,
     /// Index of the route in [`Snapshot::routes`].
     pub route: usize,
+    /// Whether an emergency number is called: limits are not for this call (TDR-155).
+    pub emergency: bool,
 }
 
-/// Where a call from `from` to `number` goes.
+/// Where a call from `from` goes.
 ///
-/// The hosts of a route's trunks are tried in order; those that health has found down are left out. When
-/// it has found all of them down, all are tried: a host that leaves OPTIONS unanswered may still take
-/// calls, and refusing without trying is the worse mistake (TDR-39 speaks of one name among others).
+/// The hosts of a route's trunks are tried in order, or beginning with a trunk that weights choose; those
+/// that health has found down are left out. When it has found all of them down, all are tried: a host that
+/// leaves OPTIONS unanswered may still take calls, and refusing without trying is the worse mistake (TDR-39
+/// speaks of one name among others).
+///
+/// An emergency number has routes of its own and never goes to Teams (GEN-60); there hosts that are down
+/// come last instead of never.
 ///
 /// # Errors
 ///
-/// [`Refusal::NoRoute`], [`Refusal::UnknownNumber`], [`Refusal::Inactive`] or [`Refusal::NoTarget`].
-pub fn route(snapshot: &Snapshot, from: &Trunk, number: &Number) -> Result<Decision, Refusal> {
-    let entry = snapshot.directory.lookup(number);
+/// [`Refusal::NoRoute`], [`Refusal::NoEmergencyRoute`], [`Refusal::UnknownNumber`], [`Refusal::Inactive`] or
+/// [`Refusal::NoTarget`].
+pub fn route(snapshot: &Snapshot, from: &Trunk, wanted: &Wanted<'_>) -> Result<Decision, Refusal> {
+    let entry = snapshot.directory.lookup(wanted.number);
+    let active = entry.as_ref().is_some_and(|entry| entry.active);
+    let emergency = snapshot.is_emergency(wanted.number);
     // Why nothing matched, should it come to that: the most telling reason wins.
-    let mut refusal = Refusal::NoRoute;
+    let mut refusal = if emergency { Refusal::NoEmergencyRoute } else { Refusal::NoRoute };
     for (place, route) in snapshot.routes.iter().enumerate() {
-        if route.from.is_some_and(|id| id != from.id) {
+        if route.from.is_some_and(|id| id != from.id) || !conditions_hold(route, wanted) {
             continue;
         }
-        let matches = match &route.number {
-            NumberMatch::Any => true,
-            NumberMatch::Pattern(pattern) => pattern.matches(number),
-            NumberMatch::Directory => {
-                refusal = if entry.is_some() { Refusal::Inactive } else { Refusal::UnknownNumber };
-                entry.is_some_and(|entry| entry.active)
-            }
+        let matches = if emergency {
+            route.number.takes_emergency(wanted.number)
+        } else {
+            route.number.each().any(|number| match number {
+                NumberMatch::Any => true,
+                NumberMatch::Pattern(pattern) => pattern.matches(wanted.number),
+                NumberMatch::Directory => {
+                    refusal = if entry.is_some() { Refusal::Inactive } else { Refusal::UnknownNumber };
+                    active
+                }
+                NumberMatch::Emergency | NumberMatch::OneOf(_) => false,
+            })
         };
         if matches {
-            let targets = targets(snapshot, route);
+            let targets = targets(snapshot, route, wanted.draw, emergency);
             if targets.is_empty() {
                 return Err(Refusal::NoTarget);
             }
-            return Ok(Decision { targets, user: entry.map(|entry| entry.user.clone()), route: place });
+            let user = entry.map(|entry| entry.user.clone());
+            return Ok(Decision { targets, user, route: place, emergency });
         }
     }
     Err(refusal)
 }
 
-fn targets(snapshot: &Snapshot, route: &Route) -> SmallVec<[Target; 4]> {
-    let trunks = || route.to.iter().filter_map(|&id| snapshot.trunk(id)).filter(|trunk| !trunk.retired);
+/// Whether the caller, the INVITE and the hour are those of the route.
+fn conditions_hold(route: &Route, wanted: &Wanted<'_>) -> bool {
+    (route.caller.is_empty() || route.caller.iter().any(|caller| caller.matches(wanted.caller, wanted.anonymous)))
+        && route.header.as_ref().is_none_or(|header| header.holds(wanted.invite))
+        && route.time.as_ref().is_none_or(|time| time.holds(wanted.unix_ms))
+}
+
+fn targets(snapshot: &Snapshot, route: &Route, draw: u64, emergency: bool) -> SmallVec<[Target; 4]> {
+    let first = drawn(&route.weights, draw);
+    let order = || first.into_iter().chain((0..route.to.len()).filter(move |place| Some(*place) != first));
+    let trunks = || {
+        let named = order().filter_map(|place| snapshot.trunk(*route.to.get(place)?));
+        named.filter(move |trunk| !trunk.retired && !(emergency && trunk.kind == Kind::Teams))
+    };
     let all = || trunks().flat_map(|trunk| trunk.hosts.iter().enumerate().map(move |host| (trunk.id, host)));
     let is_up = |trunk, host| !snapshot.down.iter().any(|(id, down)| *id == trunk && down == host);
-    let up: SmallVec<[Target; 4]> = all()
-        .filter(|&(trunk, (_, host))| is_up(trunk, host))
-        .map(|(trunk, (host, _))| Target { trunk, host })
-        .collect();
-    if up.is_empty() { all().map(|(trunk, (host, _))| Target { trunk, host }).collect() } else { up }
+    let of = |wanted: bool| {
+        all()
+            .filter(move |&(trunk, (_, host))| is_up(trunk, host) == wanted)
+            .map(|(trunk, (host, _))| Target { trunk, host })
+    };
+    let mut targets: SmallVec<[Target; 4]> = of(true).collect();
+    if emergency || targets.is_empty() {
+        targets.extend(of(false));
+    }
+    targets
+}
+
+/// The place that `draw` falls on among `weights`; `None` where there are none.
+fn drawn(weights: &[u32], draw: u64) -> Option<usize> {
+    let total: u64 = weights.iter().map(|weight| u64::from(*weight)).sum();
+    let mut left = draw.checked_rem(total)?;
+    weights.iter().position(|weight| {
+        let here = left < u64::from(*weight);
+        left = left.saturating_sub(u64::from(*weight));
+        here
+    })
 }
 
 /// How an attempt at a target ended without an answer to give.
@@ -248,6 +313,8 @@ impl Failure {
 pub enum Next {
     /// Try the next target; without one, end as [`GiveUp`](Self::GiveUp) with [`Failure::status`].
     TryNext,
+    /// As [`TryNext`](Self::TryNext), but of the hosts of the same trunk only one more (TDR-124).
+    TryOneMore,
     /// End the call with this status of the called side, still to be put into the caller's terms by
     /// [`final_status`](crate::normalize::final_status).
     GiveUp(u16),
@@ -265,8 +332,10 @@ pub fn after_failure(kind: Kind, failure: Failure, provisional_seen: bool) -> Ne
         (_, Failure::Status(status)) if provisional_seen => Next::GiveUp(status),
         (_, Failure::Timeout | Failure::Unreachable | Failure::Lost | Failure::Status(503)) => Next::TryNext,
         // TDR-124: open at Microsoft, so the careful reading: nothing has rung yet.
-        (Kind::Teams, Failure::Status(500..=599)) => Next::TryNext,
-        (Kind::Genesys, Failure::Status(408)) => Next::TryNext,
+        (Kind::Teams, Failure::Status(500..=599)) => Next::TryOneMore,
+        (Kind::Genesys | Kind::Generic, Failure::Status(408)) => Next::TryNext,
+        // A carrier's fault is its own; what its user decided is a 4xx or 6xx.
+        (Kind::Generic, Failure::Status(500..=599)) => Next::TryNext,
         (Kind::Teams | Kind::Genesys | Kind::Generic, Failure::Status(status)) => Next::GiveUp(status),
     }
 }

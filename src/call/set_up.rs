@@ -138,9 +138,10 @@ impl Call {
             user: decision.user.map(|user| Pii::new(user.reveal().to_string())).unwrap_or_default(),
             from_call_id: request.call_id().to_owned(),
             conversation,
+            emergency: decision.emergency,
             ..CallRecord::default()
         };
-        cx.event(Some(id), EventKind::CallStarted { from: trunk.id });
+        cx.event(Some(id), EventKind::CallStarted { from: trunk.id, emergency: decision.emergency });
         let offer = sdp_part(request.header(Name::ContentType).unwrap_or(""), &request.body());
         let crossing = Vec::new();
         let reliable = has_option(&request, Name::Require, "100rel")
@@ -183,7 +184,7 @@ impl Call {
             reliable,
             held_answer: None,
             crossing: Vec::new(),
-            admitted: Some(trunk.id),
+            admitted: (!decision.emergency).then_some(trunk.id),
             recorded: false,
             epoch: 0,
             revision: 0,
@@ -420,7 +421,7 @@ impl Call {
         let (Some(leg), Some(attempt)) = (&mut self.callee, &self.attempt) else {
             return;
         };
-        let (kind, rang) = (leg.trunk.kind, attempt.rang);
+        let (kind, trunk, rang) = (leg.trunk.kind, leg.trunk.id, attempt.rang);
         leg.state = LegState::Ended;
         if let Some(outgoing) = leg.outgoing.take()
             && response.is_none()
@@ -431,9 +432,25 @@ impl Call {
         if self.phase != Phase::Proceeding {
             return self.close(cx);
         }
-        let status = match routing::after_failure(kind, failure, rang) {
-            Next::TryNext if !self.targets.is_empty() => return self.try_next(cx),
-            Next::TryNext => failure.status(),
+        if let (Kind::Teams, Failure::Status(503), Some(flow)) = (kind, failure, cx.heard_on)
+            && response.is_some_and(|response| response.header(Name::RetryAfter).is_some())
+        {
+            // TDR-123: whoever is behind this connection has no room; the next one gets another.
+            cx.close(flow);
+        }
+        let next = routing::after_failure(kind, failure, rang);
+        if next == Next::TryOneMore {
+            // TDR-124. They stand last first.
+            let last = self.targets.len().saturating_sub(1);
+            let mut at = 0;
+            self.targets.retain(|target| {
+                at += 1;
+                target.trunk != trunk || at > last
+            });
+        }
+        let status = match next {
+            Next::TryNext | Next::TryOneMore if !self.targets.is_empty() => return self.try_next(cx),
+            Next::TryNext | Next::TryOneMore => failure.status(),
             Next::GiveUp(status) => status,
         };
         let heard = normalize::final_status(kind, self.caller.trunk.kind, status);

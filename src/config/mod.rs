@@ -16,6 +16,7 @@ mod own_name;
 mod read;
 mod reload;
 mod report;
+mod route;
 mod rules;
 mod section;
 #[cfg(test)]

@@ -160,6 +160,7 @@ impl Site {
             probe_interval: Duration::from_secs(900),
             ask_timeout: Duration::from_secs(2),
             country_code: "49".into(),
+            emergency: Arc::default(),
             max_calls: 100,
             t1: Duration::from_millis(500),
             observe: false,
