@@ -3,7 +3,7 @@
 //! - [`caller`] and [`called`] read who calls whom from an INVITE.
 //! - [`invite_form`], [`contact`], [`via`], [`allow`], [`supported`] and [`introduce`] say how ours looks to a trunk.
 //! - [`crosses`], [`crossing`], [`reason`] and [`final_status`] say what of one leg the other
-//!   sees; [`cause`] and [`explanation`] why a call ended.
+//!   sees; [`cause`] and [`explanation`] why a call ended; [`location`] and [`located`] where an emergency caller is.
 //!
 //! - [`guard`] looks last at what is about to leave, and keeps back what a platform is documented to reject.
 //!
@@ -14,10 +14,12 @@ mod cross;
 mod form;
 pub mod guard;
 mod identity;
+mod location;
 
 pub use cross::{cause, crosses, crossing, explanation, final_status, reason};
 pub use form::{InviteForm, allow, contact, introduce, invite_form, supported, via};
 pub use identity::{Caller, called, caller};
+pub use location::{located, location};
 
 /// What the tests of this folder share.
 #[cfg(test)]
