@@ -31,6 +31,7 @@ use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 use tandem::io::{Answer, Input};
+use tandem::number::{Fits, Step};
 use tandem::rules::{Action, Condition, Direction, Rule, Rules, Target, Template};
 use tandem::sip::sdp::Sdp;
 use tandem::sip::{Draft, Edits, Message, Method, Name};
@@ -281,6 +282,14 @@ fn set(world: &mut World, key: &str, value: &str) -> Outcome {
                 "max_call_rate" => trunk.max_call_rate = value.parse().ok(),
                 "methods" => trunk.methods.push(method(value)),
                 "request_uri_host" => trunk.request_uri_host = RequestUriHost::Dialled,
+                "country" => trunk.country_code = value.into(),
+                // `pbx.in 9>+49`: what begins with the one begins with the other.
+                "in" | "out" => {
+                    let (prefix, replacement) = value.split_once('>').unwrap_or((value, ""));
+                    let step = Step { fits: Fits::Prefix(prefix.into()), replacement: replacement.into() };
+                    let plan = &mut trunk.dial_plan;
+                    (if key == "in" { &mut plan.inbound } else { &mut plan.outbound }).push(step);
+                }
                 "hosts" if value == "rotated" => trunk.hosts.rotate_left(1),
                 "retired" => trunk.retired = true,
                 "name" => trunk.name = value.into(),

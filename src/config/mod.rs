@@ -9,6 +9,7 @@
 
 mod check;
 mod defaults;
+mod dial_plan;
 pub mod directory_file;
 mod finding;
 mod identity;

@@ -78,7 +78,9 @@ pub(super) fn read<'a>(root: Section<'a>, path: &Path, base: &Path) -> Draft<'a>
     };
     let drain_timeout = edge.duration("drain_timeout", Duration::ZERO..=*ANY.end());
     let recycle_timeout = edge.duration("recycle_timeout", ANY);
-    let (core, names_emergency) = read_edge(&edge, &root);
+    let countries: Vec<&str> =
+        named.iter().filter_map(|(_, trunk)| Some(trunk.text("country")?.into_inner())).collect();
+    let (core, names_emergency) = read_edge(&edge, &root, countries);
     edge.finish();
 
     let identities = read_identities(&root, base);
@@ -148,12 +150,13 @@ pub(super) fn read<'a>(root: Section<'a>, path: &Path, base: &Path) -> Draft<'a>
 }
 
 /// Settings of the element, and whether the file names emergency numbers.
-fn read_edge(edge: &Section<'_>, root: &Section<'_>) -> (EdgeSettings, bool) {
+fn read_edge<'a>(edge: &Section<'_>, root: &Section<'a>, mut countries: Vec<&'a str>) -> (EdgeSettings, bool) {
     let numbers = root.table("numbers");
     let country = numbers.parsed("country", |country| {
         calling_code(country).ok_or_else(|| format!("`{country}` is no country of ISO 3166; write for example \"DE\""))
     });
-    let emergency = read_emergency(&numbers, numbers.text("country").map_or("", toml::Spanned::into_inner));
+    countries.extend(numbers.text("country").map(toml::Spanned::into_inner));
+    let emergency = read_emergency(&numbers, &countries);
     let names_emergency = numbers.items("emergency").is_some();
     numbers.finish();
     let max_calls = edge.integer("max_calls", 1..=1_000_000).unwrap_or(defaults::MAX_CALLS);

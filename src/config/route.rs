@@ -1,5 +1,6 @@
 //! The routes of the file, and which numbers are those of emergency.
 
+use super::dial_plan::told;
 use super::section::{Section, advice};
 use crate::flow::TrunkId;
 use crate::number::{SHORT_DIGITS, emergency_numbers};
@@ -16,8 +17,8 @@ const EVERYWHERE: [&str; 2] = ["112", "911"];
 /// How far ahead the clocks of a zone are known, in years: longer than a process runs without a reload.
 const YEARS: i64 = 20;
 
-/// The emergency numbers of [numbers]: the operator's, else those of the country.
-pub(super) fn read_emergency(numbers: &Section<'_>, country: &str) -> Arc<[ByteString]> {
+/// The emergency numbers of [numbers]: the operator's, else those of all `countries` that the file names.
+pub(super) fn read_emergency(numbers: &Section<'_>, countries: &[&str]) -> Arc<[ByteString]> {
     let number = |text: &str| match text.bytes().all(|octet| octet.is_ascii_digit()) {
         true if (2..=SHORT_DIGITS).contains(&text.len()) => Ok(ByteString::from(text)),
         _ => Err(format!("`{text}` is no emergency number; write 2 to {SHORT_DIGITS} digits, such as \"112\"")),
@@ -25,8 +26,13 @@ pub(super) fn read_emergency(numbers: &Section<'_>, country: &str) -> Arc<[ByteS
     if let Some(own) = numbers.list("emergency", number) {
         return own.into_iter().map(Spanned::into_inner).collect();
     }
-    let known: Arc<[ByteString]> = emergency_numbers(country).map(ByteString::from).collect();
-    if known.is_empty() { EVERYWHERE.into_iter().map(ByteString::from).collect() } else { known }
+    let mut known: Vec<&str> = countries.iter().flat_map(|country| emergency_numbers(country)).collect();
+    known.sort_unstable();
+    known.dedup();
+    if known.is_empty() {
+        known = EVERYWHERE.to_vec();
+    }
+    known.into_iter().map(ByteString::from).collect()
 }
 
 /// The routes, with their tables.
@@ -131,12 +137,6 @@ fn read_header(section: &Section<'_>) -> Option<HeaderMatch> {
     header.finish();
     let test = pattern.map(|pattern| HeaderTest::Matches(pattern.into_inner())).or(present.map(HeaderTest::Present))?;
     Some(HeaderMatch { name: name?.into_inner().into(), test })
-}
-
-/// What a regular expression has wrong, on one line.
-fn told(error: &regex::Error) -> String {
-    let text = error.to_string();
-    text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
 }
 
 fn read_time(section: &Section<'_>) -> Option<Schedule> {

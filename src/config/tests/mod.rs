@@ -487,6 +487,28 @@ fn emergency_numbers_are_those_of_the_country_unless_they_are_configured() {
 }
 
 #[test]
+fn a_trunk_may_have_a_country_and_a_dial_plan_of_its_own() {
+    let plan = "country = \"AT\"\ndial_plan = { in = [{ prefix = \"000\", replace = \"+\" }, { match = \"^1(.)$\", replace = \"+43$1\" }], \
+                out = [{ prefix = \"+43\", replace = \"0\" }] }";
+    let genesys = trunk(&settings(&with("trunk.genesys", plan)), "genesys");
+    assert_eq!((&*genesys.country_code, genesys.dial_plan.inbound.len()), ("43", 2));
+    let number = |text: &str| genesys.number(&crate::sip::Uri::parse(text).unwrap(), "49").unwrap();
+    assert_eq!(number("sip:01234567@example.com").as_str(), "+431234567", "its own country");
+    assert_eq!(number("sip:00014255550123@example.com").as_str(), "+14255550123");
+    assert_eq!(genesys.dial_plan.leaving(&number("sip:+431234567@example.com")), "01234567");
+    assert_eq!(&*teams("").country_code, "", "that of the element");
+    let emergency = settings(&with("trunk.genesys", plan).replace("emergency = []", "country = \"DE\"")).edge.emergency;
+    assert_eq!(emergency.iter().map(|own| &**own).collect::<Vec<_>>(), ["110", "112", "122", "133", "144"]);
+    let step = |step: &str| with("trunk.genesys", &format!("dial_plan = {{ in = [{step}] }}"));
+    assert_error(&step("{ prefix = \"0\" }"), "replace is missing", "dial_plan");
+    assert_error(&step("{ prefix = \"0\", match = \"0\", replace = \"\" }"), "either prefix or match", "dial_plan");
+    assert_error(&step("{ prefix = \"(0)\", replace = \"\" }"), "is no prefix", "dial_plan");
+    assert_error(&step("{ match = \"(\", replace = \"\" }"), "no regular expression: unclosed group", "dial_plan");
+    let hub = with("trunk.teams", "dial_plan = { out = [{ prefix = \"+49\", replace = \"0\" }] }");
+    assert_found(&hub, Severity::Error, Some("TDR-130"), "E.164 with + and nothing else", "dial_plan");
+}
+
+#[test]
 fn emergency_calls_have_a_route_that_does_not_lead_to_teams_gen_60() {
     let on = |text: String| text.replace("emergency = []", "emergency = [\"112\"]");
     let refused = on(LAB.to_owned());

@@ -73,6 +73,8 @@ fn trunk(id: u16, transport: Transport) -> Trunk {
         sbc: None,
         max_calls: None,
         max_call_rate: None,
+        country_code: Arc::from(""),
+        dial_plan: Default::default(),
         retired: false,
     }
 }
