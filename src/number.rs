@@ -17,7 +17,7 @@ use bytestring::ByteString;
 use std::borrow::Cow;
 use std::fmt;
 
-pub use countries::calling_code;
+pub use countries::{calling_code, calling_codes};
 pub use emergency::emergency_numbers;
 pub use plan::{DialPlan, Fits, Step};
 

@@ -4,11 +4,12 @@
 
 use super::defaults;
 use super::finding::Findings;
+use super::numbering::doubt_of;
 use super::read::Draft;
 use super::section::{Section, shown};
 use crate::flow::{Transport, TrunkId};
 use crate::number::{Number, Pattern};
-use crate::routing::{NumberMatch, Route};
+use crate::routing::{CallerMatch, NumberMatch, Route};
 use crate::settings::*;
 use crate::trunk::{Kind, Trunk};
 use std::net::IpAddr;
@@ -22,6 +23,7 @@ pub(super) fn check(draft: &Draft<'_>, findings: &Findings) {
         tls(trunk, section);
         sources(trunk, section);
         hosts(trunk, section, draft, findings);
+        doubts(section, "dids", trunk.dids.iter());
     }
     overlaps(draft);
     routes(draft);
@@ -235,10 +237,23 @@ fn routes(draft: &Draft<'_>) {
             let remedy = "name the trunk of a carrier in to, or take the emergency number out of this route";
             findings.error(section.place("to"), message).remedy(remedy).rule("GEN-60");
         }
+        let callers = route.caller.iter().filter_map(|caller| match caller {
+            CallerMatch::Pattern(pattern) => Some(pattern),
+            CallerMatch::Anonymous => None,
+        });
+        doubts(section, "caller", callers);
         let patterns = route.number.each().filter_map(|number| match number {
             NumberMatch::Pattern(pattern) => Some(pattern),
             _ => None,
         });
+        doubts(section, "number", patterns.clone());
+        let mut short = patterns.clone().filter(|pattern| match pattern {
+            Pattern::Exact(text) | Pattern::Prefix(text) => !text.starts_with('+'),
+        });
+        if short.next().is_some() && route.to.iter().any(hub) {
+            let message = "Teams takes numbers with + only: calls to these short codes get 488";
+            findings.warning(section.place("number"), message).remedy("name another trunk in to").rule("TDR-130");
+        }
         let owner = patterns.into_iter().find_map(|pattern| trunks.iter().find(|trunk| owns(&trunk.dids, pattern)));
         if let Some(owner) = owner.filter(|owner| !route.to.contains(&owner.trunk.id)) {
             let message =
@@ -285,6 +300,18 @@ fn emergency(draft: &Draft<'_>) {
             trunk.trunk.name
         );
         section.findings().warning(section.span(), message).remedy(remedy).rule("GEN-60");
+    }
+}
+
+/// Numbers that no country has: more often a slip than a plan that is not known here.
+fn doubts<'p>(section: &Section<'_>, key: &str, patterns: impl Iterator<Item = &'p Pattern>) {
+    for (pattern, doubt) in patterns.filter_map(|pattern| Some((pattern, doubt_of(pattern)?))) {
+        let written = match pattern {
+            Pattern::Exact(text) => text.to_string(),
+            Pattern::Prefix(text) => format!("{text}*"),
+        };
+        let message = format!("{written}: {doubt}");
+        section.findings().warning(section.place(key), message).remedy("look for a digit too many, too few or wrong");
     }
 }
 

@@ -13,6 +13,7 @@ mod dial_plan;
 pub mod directory_file;
 mod finding;
 mod identity;
+mod numbering;
 mod own_name;
 mod read;
 mod reload;

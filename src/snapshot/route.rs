@@ -128,7 +128,7 @@ impl NumberMatch {
     }
 
     /// What it consists of: itself, or the items of a list.
-    pub fn each(&self) -> impl Iterator<Item = &Self> {
+    pub fn each(&self) -> impl Iterator<Item = &Self> + Clone {
         match self {
             Self::OneOf(items) => items.iter(),
             one => std::slice::from_ref(one).iter(),

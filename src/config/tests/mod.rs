@@ -509,6 +509,23 @@ fn a_trunk_may_have_a_country_and_a_dial_plan_of_its_own() {
 }
 
 #[test]
+fn a_short_code_does_not_reach_teams_tdr_130() {
+    let text = with_route("number = [\"+49*\", \"113\"]\nto = [\"genesys\", \"teams\"]");
+    assert_found(&text, Severity::Warning, Some("TDR-130"), "short codes get 488", "number");
+    assert_eq!(lines(&found(&text.replace("\"113\"", "\"+1001\""))).matches("TDR-130").count(), 0, "TDR-131");
+}
+
+#[test]
+fn numbers_that_no_country_has_are_told() {
+    let route = |lines: &str| with_route(&format!("from = \"teams\"\nto = [\"genesys\"]\n{lines}"));
+    let told = |text: &str, words: &str, line: &str| assert_found(text, Severity::Warning, None, words, line);
+    told(&route("number = \"+1425555012\""), "+1425555012: no number of its country has this form", "number");
+    told(&route("caller = \"+2109*\""), "+2109*: no country has this calling code", "caller");
+    told(&changed("\"+4969123*\"]", "\"+2109*\"]"), "+2109*: no country", "dids");
+    assert_eq!(lines(&found(&route("number = [\"+14255550123\", \"112\", \"+1001\"]"))).matches("has this").count(), 0);
+}
+
+#[test]
 fn emergency_calls_have_a_route_that_does_not_lead_to_teams_gen_60() {
     let on = |text: String| text.replace("emergency = []", "emergency = [\"112\"]");
     let refused = on(LAB.to_owned());
