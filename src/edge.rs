@@ -126,7 +126,9 @@ impl Edge {
                 if message.is_request() {
                     self.handle_request(message, flow, &peer);
                 } else {
+                    self.cx.heard_on = Some(flow);
                     self.handle_response(&message);
+                    self.cx.heard_on = None;
                 }
             }
             Input::Malformed { request, fault, flow, peer } => self.handle_malformed(request, fault, flow, &peer),
@@ -240,6 +242,7 @@ impl Edge {
                 break;
             }
         }
+        self.cx.close_flows();
         while let Some(key) = self.touched.pop() {
             let Some(call) = self.calls.get_mut(&key) else { continue };
             if !call.is_over() {

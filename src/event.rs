@@ -26,6 +26,8 @@ pub enum EventKind {
     CallStarted {
         /// Where it came from.
         from: TrunkId,
+        /// Whether it calls an emergency number.
+        emergency: bool,
     },
     /// A 2xx crossed to the caller.
     CallAnswered {
@@ -199,4 +201,12 @@ pub struct CallRecord {
     pub to_call_id: String,
     /// Conversation id that Genesys gave (GEN-61); empty without one.
     pub conversation: String,
+    /// Whether an emergency number was called; absent otherwise.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub emergency: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }

@@ -96,6 +96,11 @@ impl Minter {
         (self.random.next_u32() >> 16).max(1)
     }
 
+    /// A number to choose by, where the choice is free.
+    pub fn draw(&mut self) -> u64 {
+        self.random.next_u64()
+    }
+
     fn mint(&mut self, prefix: &str, slot: u8) -> String {
         let (node, epoch, random) = (self.node, self.epoch, self.random.next_u64());
         let mut minted = String::with_capacity(prefix.len() + LENGTH);

@@ -8,6 +8,8 @@
 //! [`user_part`](Number::user_part).
 
 mod countries;
+mod emergency;
+mod plan;
 
 use crate::pii::Pii;
 use crate::sip::{Scheme, Uri};
@@ -15,7 +17,9 @@ use bytestring::ByteString;
 use std::borrow::Cow;
 use std::fmt;
 
-pub use countries::calling_code;
+pub use countries::{calling_code, calling_codes};
+pub use emergency::emergency_numbers;
+pub use plan::{DialPlan, Fits, Step};
 
 /// The most digits of a number. E.164 has 15; number plans of Genesys reach 20 (GEN-89).
 pub const MAX_DIGITS: usize = 20;
@@ -86,13 +90,23 @@ impl Number {
     ///
     /// [`NumberError::Empty`] without a user part; [`NumberError::NotANumber`] also for other schemes.
     pub fn of_uri(uri: &Uri<'_>, country_code: &str) -> Result<Self, NumberError> {
+        Self::planned(uri, country_code, &DialPlan::default())
+    }
+
+    /// The same, on a trunk with a dial plan.
+    ///
+    /// # Errors
+    ///
+    /// As [`of_uri`](Self::of_uri).
+    pub fn planned(uri: &Uri<'_>, country_code: &str, plan: &DialPlan) -> Result<Self, NumberError> {
         match uri.scheme() {
             Scheme::Sip | Scheme::Sips | Scheme::Tel => {}
             Scheme::Other(_) => return Err(NumberError::NotANumber),
         }
         let user = uri.user().ok_or(NumberError::Empty)?;
         let extension = uri.user_params().get("ext").or_else(|| uri.params().get("ext"));
-        Self::read(user, extension, uri.user_params().get("phone-context"), country_code)
+        let context = uri.user_params().get("phone-context");
+        Self::read(&plan.arriving(user), extension, context, country_code)
     }
 
     fn read(

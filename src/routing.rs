@@ -11,7 +11,7 @@ use crate::flow::{Hop, Peer, TrunkId};
 use crate::number::{Number, NumberError};
 use crate::pii::Pii;
 use crate::sip::{Message, Scheme, Uri, host_ip};
-pub use crate::snapshot::{NumberMatch, Route};
+pub use crate::snapshot::{CallerMatch, HeaderMatch, HeaderTest, NumberMatch, Route, Schedule, Zone};
 use crate::snapshot::{Snapshot, address_key};
 use crate::trunk::{Kind, Trunk};
 use smallvec::{SmallVec, smallvec};
@@ -42,6 +42,9 @@ pub enum Refusal {
     /// No route is for this trunk and number.
     #[error("no route")]
     NoRoute,
+    /// An emergency number, and no emergency route is for this trunk (GEN-60).
+    #[error("no emergency route")]
+    NoEmergencyRoute,
     /// A route asks the directory, which does not have the number (TDR-46).
     #[error("number not in the directory")]
     UnknownNumber,
@@ -58,7 +61,8 @@ impl Refusal {
     pub fn status(self) -> u16 {
         match self {
             Self::MalformedUri => 400,
-            Self::UnknownTrunk | Self::AmbiguousTrunk | Self::NotANumber | Self::NoRoute | Self::UnknownNumber => 404,
+            Self::UnknownTrunk | Self::AmbiguousTrunk | Self::NotANumber => 404,
+            Self::NoRoute | Self::NoEmergencyRoute | Self::UnknownNumber => 404,
             Self::Scheme => 416,
             Self::Inactive => 480,
             Self::Incomplete => 484,
@@ -76,6 +80,7 @@ impl Refusal {
             Self::NotANumber => "not-a-number",
             Self::Incomplete => "incomplete",
             Self::NoRoute => "no-route",
+            Self::NoEmergencyRoute => "no-emergency-route",
             Self::UnknownNumber => "unknown-number",
             Self::Inactive => "inactive",
             Self::NoTarget => "no-target",
@@ -171,6 +176,23 @@ pub struct Target {
     pub host: usize,
 }
 
+/// What there is to know of a call before it has a target.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// Who is called.
+    pub number: &'a Number,
+    /// Who calls, known also where it must not be shown; `None`: no number was given.
+    pub caller: Option<&'a Number>,
+    /// Whether the caller must not be shown.
+    pub anonymous: bool,
+    /// The INVITE, after the operator's rules.
+    pub invite: &'a Message,
+    /// When it came, milliseconds since the Unix epoch.
+    pub unix_ms: u64,
+    /// Any number, a new one for each call: where targets have weights, it chooses.
+    pub draw: u64,
+}
+
 /// Where a call goes.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Decision {
@@ -180,33 +202,47 @@ pub struct Decision {
     pub user: Option<Pii<String>>,
     /// Index of the route in [`Snapshot::routes`].
     pub route: usize,
+    /// Whether an emergency number is called: limits are not for this call (TDR-155).
+    pub emergency: bool,
 }
 
-/// Where a call from `from` to `number` goes.
+/// Where a call from `from` goes.
 ///
-/// The hosts of a route's trunks are tried in order; those that health has found down are left out. When
-/// it has found all of them down, all are tried: a host that leaves OPTIONS unanswered may still take
-/// calls, and refusing without trying is the worse mistake (TDR-39 speaks of one name among others).
+/// The hosts of a route's trunks are tried in order, or beginning with a trunk that weights choose; those
+/// that health has found down are left out. When it has found all of them down, all are tried: a host that
+/// leaves OPTIONS unanswered may still take calls, and refusing without trying is the worse mistake (TDR-39
+/// speaks of one name among others).
+///
+/// An emergency number has routes of its own and never goes to Teams (GEN-60); there hosts that are down
+/// come last instead of never.
 ///
 /// # Errors
 ///
-/// [`Refusal::NoRoute`], [`Refusal::UnknownNumber`], [`Refusal::Inactive`] or [`Refusal::NoTarget`].
-pub fn route(snapshot: &Snapshot, from: &Trunk, number: &Number) -> Result<Decision, Refusal> {
-    let entry = snapshot.directory.lookup(number);
+/// [`Refusal::NoRoute`], [`Refusal::NoEmergencyRoute`], [`Refusal::UnknownNumber`], [`Refusal::Inactive`] or
+/// [`Refusal::NoTarget`].
+pub fn route(snapshot: &Snapshot, from: &Trunk, wanted: &Wanted<'_>) -> Result<Decision, Refusal> {
+    let entry = snapshot.directory.lookup(wanted.number);
+    let emergency = snapshot.is_emergency(wanted.number);
     // Why nothing matched, should it come to that: the most telling reason wins.
-    let mut refusal = Refusal::NoRoute;
+    let mut refusal = if emergency { Refusal::NoEmergencyRoute } else { Refusal::NoRoute };
     for (place, route) in snapshot.routes.iter().enumerate() {
-        match look(route, from, number, entry) {
+        match look(route, from, wanted, entry, emergency) {
             Look::Matches => {
-                let targets = targets(snapshot, route);
+                let targets = targets(snapshot, route, wanted.draw, emergency);
                 if targets.is_empty() {
                     return Err(Refusal::NoTarget);
                 }
-                return Ok(Decision { targets, user: entry.map(|entry| entry.user.clone()), route: place });
+                let user = entry.map(|entry| entry.user.clone());
+                return Ok(Decision { targets, user, route: place, emergency });
             }
             Look::NotInDirectory => refusal = Refusal::UnknownNumber,
             Look::Inactive => refusal = Refusal::Inactive,
-            Look::OtherTrunk | Look::OtherNumber => {}
+            Look::OtherTrunk
+            | Look::OtherCaller
+            | Look::OtherHeader
+            | Look::OtherTime
+            | Look::OtherNumber
+            | Look::Emergency => {}
         }
     }
     Err(refusal)
@@ -219,35 +255,59 @@ pub enum Look {
     Matches,
     /// It is for calls of another trunk.
     OtherTrunk,
-    /// Its pattern does not mean the number.
+    /// It is for other callers.
+    OtherCaller,
+    /// It is for INVITEs that say something else in a header field.
+    OtherHeader,
+    /// It is for another hour.
+    OtherTime,
+    /// It is for other numbers.
     OtherNumber,
+    /// It is not for emergencies, and the number is one (GEN-60).
+    Emergency,
     /// It asks the directory, which does not have the number.
     NotInDirectory,
     /// It asks the directory, which says that the user may not be called.
     Inactive,
 }
 
-fn look(route: &Route, from: &Trunk, number: &Number, entry: Option<&Entry>) -> Look {
+fn look(route: &Route, from: &Trunk, wanted: &Wanted<'_>, entry: Option<&Entry>, emergency: bool) -> Look {
     if route.from.is_some_and(|id| id != from.id) {
         return Look::OtherTrunk;
     }
-    match (&route.number, entry) {
-        (NumberMatch::Any, _) => Look::Matches,
-        (NumberMatch::Pattern(pattern), _) if pattern.matches(number) => Look::Matches,
-        (NumberMatch::Pattern(_), _) => Look::OtherNumber,
-        (NumberMatch::Directory, None) => Look::NotInDirectory,
-        (NumberMatch::Directory, Some(entry)) if entry.active => Look::Matches,
-        (NumberMatch::Directory, Some(_)) => Look::Inactive,
+    if !route.caller.is_empty() && !route.caller.iter().any(|caller| caller.matches(wanted.caller, wanted.anonymous)) {
+        return Look::OtherCaller;
     }
+    if route.header.as_ref().is_some_and(|header| !header.holds(wanted.invite)) {
+        return Look::OtherHeader;
+    }
+    if route.time.as_ref().is_some_and(|time| !time.holds(wanted.unix_ms)) {
+        return Look::OtherTime;
+    }
+    if emergency {
+        return if route.number.takes_emergency(wanted.number) { Look::Matches } else { Look::Emergency };
+    }
+    let mut found = Look::OtherNumber;
+    for number in route.number.each() {
+        match (number, entry) {
+            (NumberMatch::Any, _) => return Look::Matches,
+            (NumberMatch::Pattern(pattern), _) if pattern.matches(wanted.number) => return Look::Matches,
+            (NumberMatch::Directory, Some(entry)) if entry.active => return Look::Matches,
+            (NumberMatch::Directory, Some(_)) => found = Look::Inactive,
+            (NumberMatch::Directory, None) => found = Look::NotInDirectory,
+            (NumberMatch::Pattern(_) | NumberMatch::Emergency | NumberMatch::OneOf(_), _) => {}
+        }
+    }
+    found
 }
 
-/// What each route says to a call from `from` to `number`, in order, up to the one that matches: why [`route`] decides
-/// as it does.
-pub fn looks(snapshot: &Snapshot, from: &Trunk, number: &Number) -> Vec<Look> {
-    let entry = snapshot.directory.lookup(number);
+/// What each route says to a call from `from`, in order, up to the one that matches: why [`route`] decides as it does.
+pub fn looks(snapshot: &Snapshot, from: &Trunk, wanted: &Wanted<'_>) -> Vec<Look> {
+    let entry = snapshot.directory.lookup(wanted.number);
+    let emergency = snapshot.is_emergency(wanted.number);
     let mut found = Vec::new();
     for route in &snapshot.routes {
-        found.push(look(route, from, number, entry));
+        found.push(look(route, from, wanted, entry, emergency));
         if found.last() == Some(&Look::Matches) {
             break;
         }
@@ -255,18 +315,44 @@ pub fn looks(snapshot: &Snapshot, from: &Trunk, number: &Number) -> Vec<Look> {
     found
 }
 
-fn targets(snapshot: &Snapshot, route: &Route) -> SmallVec<[Target; 4]> {
-    let up: SmallVec<[Target; 4]> = hosts(snapshot, route).filter(|(_, up)| *up).map(|(target, _)| target).collect();
-    if up.is_empty() { hosts(snapshot, route).map(|(target, _)| target).collect() } else { up }
+fn targets(snapshot: &Snapshot, route: &Route, draw: u64, emergency: bool) -> SmallVec<[Target; 4]> {
+    let of = |wanted: bool| {
+        hosts(snapshot, route, draw, emergency).filter(move |(_, up)| *up == wanted).map(|(target, _)| target)
+    };
+    let mut targets: SmallVec<[Target; 4]> = of(true).collect();
+    if emergency || targets.is_empty() {
+        targets.extend(of(false));
+    }
+    targets
 }
 
-/// Every host that a route names, in order, with whether health has it up.
-pub fn hosts<'s>(snapshot: &'s Snapshot, route: &'s Route) -> impl Iterator<Item = (Target, bool)> + 's {
-    let trunks = route.to.iter().filter_map(|&id| snapshot.trunk(id)).filter(|trunk| !trunk.retired);
+/// Every host that a route names, in the order in which they are tried, with whether health has it up. An emergency goes
+/// to no hub (GEN-60).
+pub fn hosts<'s>(
+    snapshot: &'s Snapshot,
+    route: &'s Route,
+    draw: u64,
+    emergency: bool,
+) -> impl Iterator<Item = (Target, bool)> + 's {
+    let first = drawn(&route.weights, draw);
+    let order = first.into_iter().chain((0..route.to.len()).filter(move |place| Some(*place) != first));
+    let trunks = order.filter_map(|place| snapshot.trunk(*route.to.get(place)?));
+    let trunks = trunks.filter(move |trunk| !trunk.retired && !(emergency && trunk.kind == Kind::Teams));
     let is_up = |trunk, host: &_| !snapshot.down.iter().any(|(id, down)| *id == trunk && down == host);
     trunks.flat_map(move |trunk| {
         let hosts = trunk.hosts.iter().enumerate();
         hosts.map(move |(place, host)| (Target { trunk: trunk.id, host: place }, is_up(trunk.id, host)))
+    })
+}
+
+/// The place that `draw` falls on among `weights`; `None` where there are none.
+fn drawn(weights: &[u32], draw: u64) -> Option<usize> {
+    let total: u64 = weights.iter().map(|weight| u64::from(*weight)).sum();
+    let mut left = draw.checked_rem(total)?;
+    weights.iter().position(|weight| {
+        let here = left < u64::from(*weight);
+        left = left.saturating_sub(u64::from(*weight));
+        here
     })
 }
 
@@ -316,6 +402,8 @@ impl Failure {
 pub enum Next {
     /// Try the next target; without one, end as [`GiveUp`](Self::GiveUp) with [`Failure::status`].
     TryNext,
+    /// As [`TryNext`](Self::TryNext), but of the hosts of the same trunk only one more (TDR-124).
+    TryOneMore,
     /// End the call with this status of the called side, still to be put into the caller's terms by
     /// [`final_status`](crate::normalize::final_status).
     GiveUp(u16),
@@ -333,8 +421,10 @@ pub fn after_failure(kind: Kind, failure: Failure, provisional_seen: bool) -> Ne
         (_, Failure::Status(status)) if provisional_seen => Next::GiveUp(status),
         (_, Failure::Timeout | Failure::Unreachable | Failure::Lost | Failure::Status(503)) => Next::TryNext,
         // TDR-124: open at Microsoft, so the careful reading: nothing has rung yet.
-        (Kind::Teams, Failure::Status(500..=599)) => Next::TryNext,
-        (Kind::Genesys, Failure::Status(408)) => Next::TryNext,
+        (Kind::Teams, Failure::Status(500..=599)) => Next::TryOneMore,
+        (Kind::Genesys | Kind::Generic, Failure::Status(408)) => Next::TryNext,
+        // A carrier's fault is its own; what its user decided is a 4xx or 6xx.
+        (Kind::Generic, Failure::Status(500..=599)) => Next::TryNext,
         (Kind::Teams | Kind::Genesys | Kind::Generic, Failure::Status(status)) => Next::GiveUp(status),
     }
 }

@@ -14,7 +14,7 @@ use crate::pii::Pii;
 use crate::routing;
 use crate::rules::Direction;
 use crate::sip::sdp::Sdp;
-use crate::sip::{Draft, Message, Name, NameAddr, Scheme, Uri, decimal, sdp_part};
+use crate::sip::{Draft, Message, Method, Name, NameAddr, Scheme, Uri, decimal, sdp_part};
 use crate::snapshot::Snapshot;
 use crate::transaction::ServerId;
 use crate::trunk::{Kind, Trunk};
@@ -149,6 +149,7 @@ impl Refused {
         let user = |uri: &str| Uri::parse(uri).ok().and_then(|uri| uri.user().map(written)).unwrap_or_default();
         let caller = caller.map(|number| number.user_part());
         let caller = caller.unwrap_or_else(|| from.map(|from| user(from.uri_text())).unwrap_or_default());
+        let emergency = called.as_ref().is_some_and(|number| cx.snapshot.is_emergency(number));
         let called = called.map_or_else(|| user(request.request_uri()), |number| number.user_part());
         Some(CallRecord {
             id: cx.minter.uuid(cx.now.unix_ms),
@@ -162,6 +163,7 @@ impl Refused {
             ended_by: EndedBy::Tandem,
             from_call_id: written(request.call_id()),
             conversation: conversation.map(written).unwrap_or_default(),
+            emergency,
             ..CallRecord::default()
         })
     }
@@ -260,15 +262,26 @@ fn checked(cx: &mut Context, room: Room, peer: &Peer, request: &Message) -> Resu
     {
         return Err(Refusal::Forbidden(name));
     }
-    if cx.draining {
-        return Err(Refusal::Draining);
-    }
     let country_code = cx.snapshot.edge.country_code.clone();
     let ruled = ruled(cx, &trunk, &country_code, request)?;
     let request = ruled.as_ref().unwrap_or(request);
-    let called = normalize::called(&trunk, &country_code, request)?;
+    let called = normalize::called(&trunk, &country_code, request);
+    // TDR-155: neither a drain nor any limit is for emergency calls.
+    let emergency = called.as_ref().is_ok_and(|number| cx.snapshot.is_emergency(number));
+    if cx.draining && !emergency {
+        return Err(Refusal::Draining);
+    }
+    let called = called?;
     let caller = normalize::caller(&trunk, &country_code, request);
-    let mut decision = routing::route(&cx.snapshot, &trunk, &called)?;
+    let wanted = routing::Wanted {
+        number: &called,
+        caller: caller.number.as_ref(),
+        anonymous: caller.anonymous,
+        invite: request,
+        unix_ms: cx.now.unix_ms,
+        draw: cx.minter.draw(),
+    };
+    let mut decision = routing::route(&cx.snapshot, &trunk, &wanted)?;
     if offer.is_none() {
         // TDR-55: the hub is never sent an INVITE without offer.
         let snapshot = &cx.snapshot;
@@ -278,10 +291,14 @@ fn checked(cx: &mut Context, room: Room, peer: &Peer, request: &Message) -> Resu
         }
     }
     let timer = SessionTimer::accept(request, &trunk).map_err(|TooSmall(floor)| Refusal::Interval(floor))?;
-    if room.free == 0 {
+    if room.free == 0 && !emergency {
         return Err(Refusal::TooManyCalls);
     }
-    match cx.admission.admit(trunk.id, cx.now, trunk.max_calls, trunk.max_call_rate) {
+    let admitted = match emergency {
+        true => Admit::Yes,
+        false => cx.admission.admit(trunk.id, cx.now, trunk.max_calls, trunk.max_call_rate),
+    };
+    match admitted {
         Admit::Yes => Ok(Checked { trunk, caller, called, decision, timer, max_forwards: max_forwards - 1, ruled }),
         Admit::TooMany => Err(Refusal::TooManyCalls),
         Admit::TooFast => Err(Refusal::TooFast),
@@ -330,6 +347,13 @@ pub fn passable(request: &Message) -> Result<u32, Refusal> {
         Some(Ok(hops)) => Ok(hops.min(255)),
         Some(Err(_)) => Err(Refusal::Malformed(Name::MaxForwards)),
     }
+}
+
+/// Whether `request`, which comes from `peer`, is an INVITE that calls an emergency number.
+pub fn is_emergency(snapshot: &Snapshot, peer: &Peer, request: &Message) -> bool {
+    let Ok(trunk) = trunk_of(snapshot, peer, request) else { return false };
+    let called = normalize::called(&trunk, &snapshot.edge.country_code, request);
+    *request.method() == Method::Invite && called.is_ok_and(|number| snapshot.is_emergency(&number))
 }
 
 /// The trunk that a request outside a dialog is on.

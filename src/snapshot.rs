@@ -5,14 +5,19 @@
 
 use crate::directory::Directory;
 use crate::flow::{Transport, TrunkId};
-use crate::number::{Pattern, PatternError};
+use crate::number::Number;
 use crate::rules::Rules;
 use crate::trunk::{Host, Trunk};
+use bytestring::ByteString;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+
+mod route;
+
+pub use route::{CallerMatch, DAY, HeaderMatch, HeaderTest, NumberMatch, Route, Schedule, Zone};
 
 /// Everything the core reads and does not own.
 #[derive(Clone, Debug)]
@@ -50,6 +55,8 @@ pub struct EdgeSettings {
     pub ask_timeout: Duration,
     /// Country calling code of numbers without `+`, digits only; empty when not configured.
     pub country_code: Arc<str>,
+    /// The emergency numbers, digits only; empty: none is treated as one (GEN-60, TDR-155).
+    pub emergency: Arc<[ByteString]>,
     /// The most calls this worker may hold; above it new INVITEs get 503.
     pub max_calls: usize,
     /// The most client and the most server transactions this worker may hold
@@ -71,6 +78,12 @@ impl Snapshot {
         self.trunks.get(usize::from(id.0))
     }
 
+    /// Whether `number` is an emergency number, with or without `+` (TDR-133).
+    pub fn is_emergency(&self, number: &Number) -> bool {
+        let digits = number.digits.strip_prefix('+').unwrap_or(&number.digits);
+        self.edge.emergency.iter().any(|own| **own == *digits)
+    }
+
     /// The trunk of this name.
     pub fn trunk_named(&self, name: &str) -> Option<&Arc<Trunk>> {
         self.trunks.iter().find(|trunk| &*trunk.name == name)
@@ -82,50 +95,4 @@ pub fn address_key(transport: Transport, host: &str, port: Option<u16>) -> Strin
     let mut key = [transport.uri_value(), ":", host, ":", itoa::Buffer::new().format(port.unwrap_or(0))].concat();
     key.make_ascii_lowercase();
     key
-}
-
-/// One route of the configuration; the first that matches wins.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Route {
-    /// Whose calls it is for; `None`: everybody's.
-    pub from: Option<TrunkId>,
-    /// Which numbers it is for.
-    pub number: NumberMatch,
-    /// Where the calls go, first to last.
-    pub to: Vec<TrunkId>,
-}
-
-/// Which numbers a route is for.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub enum NumberMatch {
-    /// Every number: `*`.
-    Any,
-    /// Numbers that the directory gives to an active user: `directory`.
-    Directory,
-    /// Numbers that a pattern means: `+4969123*`.
-    Pattern(Pattern),
-}
-
-impl NumberMatch {
-    /// Reads the `number` of a route.
-    ///
-    /// # Errors
-    ///
-    /// As [`Pattern::parse`].
-    pub fn parse(text: &str) -> Result<Self, PatternError> {
-        match text.trim() {
-            "*" => Ok(Self::Any),
-            "directory" => Ok(Self::Directory),
-            pattern => Pattern::parse(pattern).map(Self::Pattern),
-        }
-    }
-
-    /// Whether nothing that `other` matches is left when this has had its turn.
-    pub fn covers(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Any, _) | (Self::Directory, Self::Directory) => true,
-            (Self::Pattern(own), Self::Pattern(other)) => own.covers(other),
-            (Self::Directory, Self::Any | Self::Pattern(_)) | (Self::Pattern(_), Self::Any | Self::Directory) => false,
-        }
-    }
 }

@@ -7,7 +7,8 @@
 pub mod platforms;
 
 use crate::flow::{ListenerId, Transport, TrunkId};
-use crate::sip::Method;
+use crate::number::{DialPlan, Number, NumberError};
+use crate::sip::{Method, Uri};
 use ipnet::IpNet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -135,6 +136,10 @@ pub struct Trunk {
     pub max_calls: Option<u32>,
     /// The most new calls in a second; `None`: no limit.
     pub max_call_rate: Option<u32>,
+    /// Calling code of numbers without `+` that come from it, digits only; empty: that of the element.
+    pub country_code: Arc<str>,
+    /// How numbers are written on it, where that is not E.164.
+    pub dial_plan: DialPlan,
     /// What X-MS-SBC says in INVITE and OPTIONS: vendor, model and version (TDR-61); `None`: it is not sent.
     pub sbc: Option<Arc<str>>,
     /// No new calls; dialogs that exist go on. A trunk that a reload removed.
@@ -167,6 +172,17 @@ impl Trunk {
     /// Whether the platform takes requests of `method` (TDR-90).
     pub fn takes(&self, method: &Method) -> bool {
         self.methods.contains(method)
+    }
+
+    /// The number that a URI from the trunk names, by its dial plan and its country; `country_code` is that of the
+    /// element, for a trunk without one of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Number::of_uri`].
+    pub fn number(&self, uri: &Uri<'_>, country_code: &str) -> Result<Number, NumberError> {
+        let country_code = if self.country_code.is_empty() { country_code } else { &self.country_code };
+        Number::planned(uri, country_code, &self.dial_plan)
     }
 
     /// Whether `address` is one of the trunk's.

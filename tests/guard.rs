@@ -17,6 +17,13 @@ proptest! {
     }
 }
 
+/// Found by the fuzzer: what a rule made of From's URI swallowed the tag.
+#[test]
+fn a_broken_party_costs_no_tag() {
+    let data = b"\x00\x00\x84\x83\x65\x00\x31\x00\x00\x65\x2b\x00\x00\x2c\x2c\x2c\x2c\x2c\x2c\x2c\x2c\x2c\x09\x00\x2c\x2c\x2c\x2c\x2c\x24\x2c\x00\x2c\x2c\x2c\x2c\x2c\x2c\x2c\x2c\x2c\x2c\x2c\x2c\x2c\x2c\x2c\x20\x2c";
+    trial(data);
+}
+
 #[test]
 fn trials_end_in_every_way() {
     // A plain INVITE to the hub; rules and descriptions that have to be repaired or kept.

@@ -28,11 +28,14 @@ mod party;
 mod world;
 
 use bytes::Bytes;
+use std::sync::Arc;
 use std::time::Duration;
 use tandem::io::{Answer, Input};
+use tandem::number::{Fits, Step};
 use tandem::rules::{Action, Condition, Direction, Rule, Rules, Target, Template};
 use tandem::sip::sdp::Sdp;
 use tandem::sip::{Draft, Edits, Message, Method, Name};
+use tandem::snapshot::{CallerMatch, HeaderMatch, HeaderTest, NumberMatch, Route, Schedule, Zone};
 use tandem::trunk::{EarlyMedia, RequestUriHost, Trunk};
 use world::{Arrived, World};
 
@@ -146,6 +149,8 @@ fn command(world: &mut World, words: &[&str], clauses: &[&str]) -> Outcome {
                 snapshot.rules = std::sync::Arc::new(Rules::new(rules));
             });
         }
+        // Before all other routes: `route number=emergency to=pbx,genesys`.
+        ["route", conditions @ ..] => route(world, conditions)?,
         ["speak"] => world.speak(),
         // The connection that a platform opened is gone; or the one we opened to it.
         ["lose", name] => {
@@ -226,6 +231,33 @@ fn command(world: &mut World, words: &[&str], clauses: &[&str]) -> Outcome {
     Ok(())
 }
 
+fn route(world: &mut World, conditions: &[&str]) -> Outcome {
+    let mut route = Route::default();
+    for condition in conditions {
+        let (key, value) = condition.split_once('=').ok_or("a condition without value")?;
+        let place = |name: &str| world.snapshot.trunk_named(name).map(|trunk| trunk.id).ok_or("no such trunk");
+        match key {
+            "from" => route.from = Some(place(value)?),
+            "number" => route.number = NumberMatch::parse(value).map_err(|error| error.to_string())?,
+            "caller" => route.caller = vec![CallerMatch::parse(value).map_err(|error| error.to_string())?],
+            "header" => route.header = Some(HeaderMatch { name: value.into(), test: HeaderTest::Present(true) }),
+            // Hours of every day, UTC.
+            "hours" => {
+                let hours =
+                    value.split_once('-').and_then(|(from, until)| Some((from.parse().ok()?, until.parse().ok()?)));
+                let (from, until): (u16, u16) = hours.ok_or("which hours?")?;
+                let zone = Arc::new(Zone { name: "UTC".into(), offsets: Vec::new() });
+                route.time = Some(Schedule { days: 127, from: from * 60, until: until * 60, zone });
+            }
+            "to" => route.to = value.split(',').map(place).collect::<Result<_, _>>()?,
+            "weights" => route.weights = value.split(',').filter_map(|weight| weight.parse().ok()).collect(),
+            _ => return Err(format!("what is {key}?")),
+        }
+    }
+    world.configure(|snapshot| snapshot.routes.insert(0, route));
+    Ok(())
+}
+
 fn set(world: &mut World, key: &str, value: &str) -> Outcome {
     let seconds = || value.strip_suffix('s').and_then(|digits| digits.parse().ok()).map(Duration::from_secs);
     let index = |world: &World, name: &str| world.snapshot.trunk_named(name).map(|trunk| usize::from(trunk.id.0));
@@ -250,6 +282,14 @@ fn set(world: &mut World, key: &str, value: &str) -> Outcome {
                 "max_call_rate" => trunk.max_call_rate = value.parse().ok(),
                 "methods" => trunk.methods.push(method(value)),
                 "request_uri_host" => trunk.request_uri_host = RequestUriHost::Dialled,
+                "country" => trunk.country_code = value.into(),
+                // `pbx.in 9>+49`: what begins with the one begins with the other.
+                "in" | "out" => {
+                    let (prefix, replacement) = value.split_once('>').unwrap_or((value, ""));
+                    let step = Step { fits: Fits::Prefix(prefix.into()), replacement: replacement.into() };
+                    let plan = &mut trunk.dial_plan;
+                    (if key == "in" { &mut plan.inbound } else { &mut plan.outbound }).push(step);
+                }
                 "hosts" if value == "rotated" => trunk.hosts.rotate_left(1),
                 "retired" => trunk.retired = true,
                 "name" => trunk.name = value.into(),

@@ -28,8 +28,9 @@ impl Site {
     /// The example, with another text in place of `from`.
     fn example(from: &str, to: &str) -> Self {
         let example = std::fs::read_to_string(CONFIGURATION).unwrap();
-        assert!(example.contains(from), "{from}");
-        Self::new(&example.replace(from, to))
+        let (from, to) = (format!("\n{from}"), format!("\n{to}"));
+        assert!(example.contains(&from), "{from}");
+        Self::new(&example.replace(&from, &to))
     }
 
     fn configuration(&self) -> String {
@@ -460,7 +461,7 @@ fn carrier() -> Site {
     let example =
         example.replace("listen = [\"tls:0.0.0.0:5061\"]", "listen = [\"tls:0.0.0.0:5061\", \"udp:0.0.0.0:5060\"]");
     let (front, back) = example.split_once("[trunk.genesys]").unwrap();
-    let routes = back.split_once("[numbers]").unwrap().1;
+    let routes = back.split_once("\n[numbers]").unwrap().1;
     Site::new(&format!(
         "{front}{carrier}[[route]]\nfrom = \"carrier\"\nnumber = \"directory\"\nto = [\"teams\"]\n[numbers]{routes}"
     ))

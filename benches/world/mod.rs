@@ -70,6 +70,7 @@ impl World {
                 probe_interval: Duration::from_secs(900),
                 ask_timeout: Duration::from_secs(2),
                 country_code: "49".into(),
+                emergency: Arc::default(),
                 max_calls: 100_000,
                 t1: Duration::from_millis(500),
                 observe: false,
@@ -79,7 +80,12 @@ impl World {
             },
             trunks: vec![Arc::new(genesys), Arc::new(teams)],
             rules: Arc::default(),
-            routes: vec![Route { from: Some(TrunkId(0)), number: NumberMatch::Directory, to: vec![TrunkId(1)] }],
+            routes: vec![Route {
+                from: Some(TrunkId(0)),
+                number: NumberMatch::Directory,
+                to: vec![TrunkId(1)],
+                ..Route::default()
+            }],
             directory: Arc::new(directory),
             addresses: Default::default(),
             down: Vec::new(),

@@ -6,7 +6,7 @@
 use super::leaving::Story;
 use super::{Admission, CallKey, Side};
 use crate::event::{Event, EventKind};
-use crate::flow::{Hop, Now};
+use crate::flow::{FlowId, Hop, Now};
 use crate::identifier::Minter;
 use crate::io::{Destination, Output, Question, QuestionId, UNTRACKED};
 use crate::sip::Method;
@@ -74,7 +74,11 @@ pub struct Context {
     pub call: Option<Uuid>,
     /// What the operator's rules may know of it; `None` where there are no rules.
     pub story: Option<Story>,
+    /// The flow that the response at hand came on; `None`: the event is something else.
+    pub heard_on: Option<FlowId>,
     outputs: VecDeque<Output>,
+    /// Flows that end with what was sent on them.
+    closing: Vec<FlowId>,
     questions: HashMap<QuestionId, CallKey, foldhash::fast::RandomState>,
     last_question: u64,
     /// Answers of the direct mode, not given yet.
@@ -101,7 +105,9 @@ impl Context {
             draining: false,
             call: None,
             story: None,
+            heard_on: None,
             outputs: VecDeque::new(),
+            closing: Vec::new(),
             questions: HashMap::default(),
             last_question: 0,
             direct: VecDeque::new(),
@@ -111,6 +117,16 @@ impl Context {
     /// Something for the shell to do.
     pub fn output(&mut self, output: Output) {
         self.outputs.push_back(output);
+    }
+
+    /// Closes a flow once all that is to be sent now has been sent.
+    pub fn close(&mut self, flow: FlowId) {
+        self.closing.push(flow);
+    }
+
+    /// Everything that is to be sent now is out: what has to close may do so.
+    pub fn close_flows(&mut self) {
+        self.outputs.extend(self.closing.drain(..).map(|flow| Output::Close { flow }));
     }
 
     /// Something happened.

@@ -4,7 +4,7 @@
 //! second is made anew for every target that is tried. From then on each leg speaks its platform's
 //! dialect, and the call translates:
 //!
-//! - `set_up`: offer out, answer back, CANCEL, the next target; `ringing`: what comes before the answer.
+//! - `set_up`: offer out, answer back, CANCEL; `failover`: the next target; `ringing`: what comes before the answer.
 //! - `modify`: re-INVITE and UPDATE, hold, glare, session refresh, realignment.
 //! - `upkeep`: session timers, probes, INFO, requests without answer.
 //! - `end`: BYE from either side, timers that give up, the call record.
@@ -18,6 +18,7 @@ pub mod context;
 pub mod description;
 pub mod dialog;
 mod end;
+mod failover;
 pub mod forks;
 mod leaving;
 pub mod leg;

@@ -140,7 +140,11 @@ impl Call {
         let caller = restore_leg(cx, key, Side::Caller, caller, caller_trunk);
         let callee = restore_leg(cx, key, Side::Callee, callee, callee_trunk);
         // Counted again, past any limit: the call is there, and its end will give its place back.
-        let _ = cx.admission.admit(caller.trunk.id, cx.now, None, None);
+        // An emergency call never had one.
+        let admitted = (!saved.record.emergency).then_some(caller.trunk.id);
+        if let Some(trunk) = admitted {
+            let _ = cx.admission.admit(trunk, cx.now, None, None);
+        }
         let left = saved.max_call_ms.saturating_sub(cx.now.unix_ms);
         let record = saved.record.into_owned();
         cx.set_timer(key, Timer::MaxCall, Duration::from_millis(left));
@@ -148,7 +152,7 @@ impl Call {
             key,
             id: record.id,
             phase: Phase::Answered,
-            admitted: Some(caller.trunk.id),
+            admitted,
             caller,
             callee: Some(callee),
             record,

@@ -8,14 +8,14 @@ use super::context::{Context, Timer};
 use super::description::{answer_for, described, offer_for};
 use super::dialog::Dialog;
 use super::forks::Forks;
-use super::leg::{Cancel, Incoming, Leg, LegState, Outgoing, Purpose, send_cancel};
+use super::leg::{Cancel, Incoming, Leg, LegState, Outgoing, Purpose};
 use super::session_timer::{SessionTimer, min_se};
-use super::{Call, CallKey, Orphan, Parties, Phase, Reliable, Side, Then};
+use super::{Call, CallKey, Parties, Phase, Reliable, Side, Then};
 use crate::event::{CallRecord, EndedBy, EventKind};
 use crate::normalize::{self, Caller};
 use crate::number::Number;
 use crate::pii::Pii;
-use crate::routing::{self, Decision, Failure, Next, Target};
+use crate::routing::{self, Decision, Failure, Target};
 use crate::sip::{Field, Message, Method, Name, has_option, sdp_part};
 use crate::transaction::ServerId;
 use crate::trunk::{Kind, Trunk};
@@ -138,9 +138,10 @@ impl Call {
             user: decision.user.map(|user| Pii::new(user.reveal().to_string())).unwrap_or_default(),
             from_call_id: request.call_id().to_owned(),
             conversation,
+            emergency: decision.emergency,
             ..CallRecord::default()
         };
-        cx.event(Some(id), EventKind::CallStarted { from: trunk.id });
+        cx.event(Some(id), EventKind::CallStarted { from: trunk.id, emergency: decision.emergency });
         let offer = sdp_part(request.header(Name::ContentType).unwrap_or(""), &request.body());
         let crossing = Vec::new();
         let reliable = has_option(&request, Name::Require, "100rel")
@@ -183,7 +184,7 @@ impl Call {
             reliable,
             held_answer: None,
             crossing: Vec::new(),
-            admitted: Some(trunk.id),
+            admitted: (!decision.emergency).then_some(trunk.id),
             recorded: false,
             epoch: 0,
             revision: 0,
@@ -213,7 +214,7 @@ impl Call {
     }
 
     /// Sends the INVITE to the next target.
-    fn try_next(&mut self, cx: &mut Context) {
+    pub(super) fn try_next(&mut self, cx: &mut Context) {
         if !cx.timers.is_set(&(self.key, Timer::Ring)) {
             // From the first attempt to the answer, whatever the targets say meanwhile (GEN-82).
             let longest = self.targets.last().and_then(|target| cx.snapshot.trunk(target.trunk));
@@ -234,6 +235,10 @@ impl Call {
         if let Some(incoming) = &self.caller.incoming {
             let invite = attempt.ruled.as_ref().unwrap_or(&incoming.request);
             attempt.crossing = crossing(&self.caller, &trunk, invite);
+            if self.record.emergency {
+                let place = normalize::location(self.caller.trunk.kind, trunk.kind, invite);
+                attempt.crossing.extend(place);
+            }
         }
         let form = normalize::invite_form(&trunk, target.host, &attempt.parties.caller, &attempt.parties.called);
         let slot = cx.minter.slot_of(&self.caller.dialog.local_tag);
@@ -264,7 +269,13 @@ impl Call {
         let offered = attempt.offer.is_some();
         if let Some(offer) = &attempt.offer {
             let offer = offer_for(trunk.kind, offer, None);
-            draft.body("application/sdp", leg.media.send(&offer));
+            let sdp = leg.media.send(&offer);
+            let incoming = self.caller.incoming.as_ref().filter(|_| self.record.emergency);
+            let invite = incoming.map(|incoming| attempt.ruled.as_ref().unwrap_or(&incoming.request));
+            match invite.and_then(|invite| normalize::located(invite, &sdp)) {
+                Some((content_type, body)) => draft.body(content_type, body),
+                None => draft.body("application/sdp", sdp),
+            };
         }
         self.record.to_trunk = trunk.name.to_string();
         self.record.to_call_id = leg.dialog.call_id.to_string();
@@ -412,65 +423,6 @@ impl Call {
             cx.event(Some(self.id), EventKind::CallAnswered { to: leg.trunk.id, after_ms });
         }
         self.save(cx);
-    }
-
-    /// A target did not take the call: the next one, or the end (TDR-123, 124, GEN-85).
-    pub(super) fn attempt_failed(&mut self, cx: &mut Context, failure: Failure, response: Option<&Message>) {
-        cx.cancel_timer(self.key, Timer::Response);
-        let (Some(leg), Some(attempt)) = (&mut self.callee, &self.attempt) else {
-            return;
-        };
-        let (kind, rang) = (leg.trunk.kind, attempt.rang);
-        leg.state = LegState::Ended;
-        if let Some(outgoing) = leg.outgoing.take()
-            && response.is_none()
-            && cx.transactions.is_open(outgoing.id)
-        {
-            self.keep_orphan(cx, outgoing);
-        }
-        if self.phase != Phase::Proceeding {
-            return self.close(cx);
-        }
-        let status = match routing::after_failure(kind, failure, rang) {
-            Next::TryNext if !self.targets.is_empty() => return self.try_next(cx),
-            Next::TryNext => failure.status(),
-            Next::GiveUp(status) => status,
-        };
-        let heard = normalize::final_status(kind, self.caller.trunk.kind, status);
-        let why = response.map_or_else(|| failure.explanation().to_owned(), normalize::explanation);
-        let reason = response.and_then(|response| normalize::reason(kind, self.caller.trunk.kind, response));
-        self.refuse_caller(cx, heard, phrase(heard), &why, reason);
-    }
-
-    /// Keeps an INVITE that was given up, so that a late answer is acknowledged and ended.
-    fn keep_orphan(&mut self, cx: &mut Context, mut outgoing: Outgoing) {
-        let Some(leg) = self.callee.take() else { return };
-        // Nothing that its peer sends finds the call any more.
-        cx.dialogs.remove(&leg.dialog.local_tag);
-        if outgoing.cancel == Cancel::No {
-            outgoing.cancel = Cancel::Wanted(None);
-        }
-        self.orphans.push(Orphan { outgoing, leg });
-    }
-
-    pub(super) fn handle_orphan_response(&mut self, cx: &mut Context, at: usize, response: &Message) {
-        let status = response.status().unwrap_or(0);
-        let Some(orphan) = self.orphans.get_mut(at) else { return };
-        if status < 200 {
-            if let Cancel::Wanted(reason) = &mut orphan.outgoing.cancel {
-                let reason = reason.take();
-                orphan.outgoing.cancel = Cancel::Sent;
-                send_cancel(cx, orphan.outgoing.id, reason.as_deref());
-            }
-            return;
-        }
-        let orphan = self.orphans.remove(at);
-        if status < 300 {
-            self.forks.end(cx, orphan.leg, response);
-        }
-        if self.phase == Phase::Ending {
-            self.close(cx);
-        }
     }
 
     /// The CANCEL of `invite`. Its Reason crosses as that of a BYE does (TDR-82, GEN-80).

@@ -4,11 +4,12 @@
 
 use super::defaults;
 use super::finding::Findings;
+use super::numbering::doubt_of;
 use super::read::Draft;
 use super::section::{Section, shown};
-use crate::flow::Transport;
-use crate::number::Pattern;
-use crate::routing::{NumberMatch, Route};
+use crate::flow::{Transport, TrunkId};
+use crate::number::{Number, Pattern};
+use crate::routing::{CallerMatch, NumberMatch, Route};
 use crate::settings::*;
 use crate::trunk::{Kind, Trunk};
 use std::net::IpAddr;
@@ -22,9 +23,11 @@ pub(super) fn check(draft: &Draft<'_>, findings: &Findings) {
         tls(trunk, section);
         sources(trunk, section);
         hosts(trunk, section, draft, findings);
+        doubts(section, "dids", trunk.dids.iter());
     }
     overlaps(draft);
     routes(draft);
+    emergency(draft);
     unused(draft, findings);
 }
 
@@ -214,12 +217,10 @@ fn shared_range(one: &Trunk, other: &Trunk) -> Option<ipnet::IpNet> {
 /// Routes that never match, lead back, or send a number away from its owner.
 fn routes(draft: &Draft<'_>) {
     let routes = &draft.settings.routes;
-    let covers = |earlier: &Route, later: &Route| {
-        (earlier.from.is_none() || earlier.from == later.from) && earlier.number.covers(&later.number)
-    };
+    let (emergency, trunks) = (&draft.settings.edge.emergency, &draft.settings.trunks);
     for (index, (route, section)) in routes.iter().zip(&draft.routes).enumerate() {
         let findings = section.findings();
-        if let Some(earlier) = routes.iter().take(index).position(|earlier| covers(earlier, route)) {
+        if let Some(earlier) = routes.iter().take(index).position(|earlier| earlier.covers(route, emergency)) {
             let message = format!("this route never matches: route {} takes all its calls", earlier + 1);
             findings.warning(section.place("number"), message).remedy("put it first, or remove it");
         }
@@ -230,8 +231,30 @@ fn routes(draft: &Draft<'_>) {
                 .remedy("each call would take two of its lines")
                 .rule("GEN-79");
         }
-        let NumberMatch::Pattern(pattern) = &route.number else { continue };
-        let owner = draft.settings.trunks.iter().find(|trunk| owns(&trunk.dids, pattern));
+        let hub = |id: &TrunkId| trunks.iter().any(|trunk| trunk.trunk.id == *id && trunk.trunk.kind == Kind::Teams);
+        if route.number.is_for_emergency(emergency) && route.to.iter().any(hub) {
+            let message = "emergency calls never go to Teams, which has no emergency service behind it";
+            let remedy = "name the trunk of a carrier in to, or take the emergency number out of this route";
+            findings.error(section.place("to"), message).remedy(remedy).rule("GEN-60");
+        }
+        let callers = route.caller.iter().filter_map(|caller| match caller {
+            CallerMatch::Pattern(pattern) => Some(pattern),
+            CallerMatch::Anonymous => None,
+        });
+        doubts(section, "caller", callers);
+        let patterns = route.number.each().filter_map(|number| match number {
+            NumberMatch::Pattern(pattern) => Some(pattern),
+            _ => None,
+        });
+        doubts(section, "number", patterns.clone());
+        let mut short = patterns.clone().filter(|pattern| match pattern {
+            Pattern::Exact(text) | Pattern::Prefix(text) => !text.starts_with('+'),
+        });
+        if short.next().is_some() && route.to.iter().any(hub) {
+            let message = "Teams takes numbers with + only: calls to these short codes get 488";
+            findings.warning(section.place("number"), message).remedy("name another trunk in to").rule("TDR-130");
+        }
+        let owner = patterns.into_iter().find_map(|pattern| trunks.iter().find(|trunk| owns(&trunk.dids, pattern)));
         if let Some(owner) = owner.filter(|owner| !route.to.contains(&owner.trunk.id)) {
             let message =
                 format!("trunk `{}` owns these numbers (dids), and the route does not lead there", owner.trunk.name);
@@ -239,7 +262,7 @@ fn routes(draft: &Draft<'_>) {
         }
     }
     if draft.settings.directory.is_none() {
-        let asks = routes.iter().position(|route| route.number == NumberMatch::Directory);
+        let asks = routes.iter().position(|route| route.number.each().any(|number| *number == NumberMatch::Directory));
         if let Some(section) = asks.and_then(|index| draft.routes.get(index)) {
             let message = "the route asks the directory, and there is none: it refuses every call";
             section
@@ -247,6 +270,48 @@ fn routes(draft: &Draft<'_>) {
                 .error(section.place("number"), message)
                 .remedy("name it: [directory] file = \"users.csv\"");
         }
+    }
+}
+
+/// Emergency calls are refused that no emergency route takes (GEN-60): told where the operator may think otherwise,
+/// because a route takes any number or because the file names emergency numbers.
+fn emergency(draft: &Draft<'_>) {
+    let (numbers, routes) = (&draft.settings.edge.emergency, &draft.settings.routes);
+    let whole = |route: &&Route| route.is_plain() && route.number.each().any(|one| *one == NumberMatch::Emergency);
+    let meant = |number: &NumberMatch| match number {
+        NumberMatch::Any => true,
+        NumberMatch::Pattern(pattern @ Pattern::Prefix(_)) => {
+            numbers.iter().any(|own| Number::normalise(own, "").is_ok_and(|own| pattern.matches(&own)))
+        }
+        NumberMatch::Pattern(Pattern::Exact(_)) | NumberMatch::Directory => false,
+        NumberMatch::Emergency | NumberMatch::OneOf(_) => false,
+    };
+    for (trunk, section) in draft.settings.trunks.iter().zip(&draft.trunks) {
+        let own = |route: &&Route| route.from.is_none_or(|from| from == trunk.trunk.id);
+        let mut expected = routes.iter().filter(own).any(|route| route.number.each().any(meant));
+        expected |= draft.names_emergency && routes.iter().any(|route| own(&route));
+        if numbers.is_empty() || !expected || routes.iter().filter(own).any(|route| whole(&route)) {
+            continue;
+        }
+        let message = format!("emergency calls of trunk `{}` are refused where no route is for them", trunk.trunk.name);
+        let remedy = format!(
+            "add [[route]] with from = \"{}\", number = \"emergency\" and a carrier in to; or, if none ever come, \
+             [numbers] emergency = []",
+            trunk.trunk.name
+        );
+        section.findings().warning(section.span(), message).remedy(remedy).rule("GEN-60");
+    }
+}
+
+/// Numbers that no country has: more often a slip than a plan that is not known here.
+fn doubts<'p>(section: &Section<'_>, key: &str, patterns: impl Iterator<Item = &'p Pattern>) {
+    for (pattern, doubt) in patterns.filter_map(|pattern| Some((pattern, doubt_of(pattern)?))) {
+        let written = match pattern {
+            Pattern::Exact(text) => text.to_string(),
+            Pattern::Prefix(text) => format!("{text}*"),
+        };
+        let message = format!("{written}: {doubt}");
+        section.findings().warning(section.place(key), message).remedy("look for a digit too many, too few or wrong");
     }
 }
 

@@ -4,6 +4,7 @@
 //! a whole is a [`Finding`], and whoever asked keeps the directory it has.
 
 use super::finding::{Finding, Severity, Source};
+use super::numbering::doubt;
 use super::section::distance;
 use crate::directory::{Directory, Entry};
 use crate::number::Number;
@@ -95,7 +96,7 @@ fn parse(source: Source, country_code: &str) -> Result<ReadDirectory, Finding> {
     };
 
     let (mut entries, mut places, mut findings) = (Vec::new(), Vec::new(), Vec::new());
-    let mut bad = 0;
+    let (mut bad, mut doubtful) = (0, 0);
     findings.extend(misspelt(&columns, reader.headers().ok()).map(|(name, near)| {
         let message = format!("column `{name}` is passed over, and without column `active` everybody is active");
         let line = skipped..skipped + text.lines().next().map_or(0, str::len);
@@ -126,6 +127,13 @@ fn parse(source: Source, country_code: &str) -> Result<ReadDirectory, Finding> {
         let read = entry(row.get(number), row.get(user), active, country_code);
         match read {
             Ok(entry) => {
+                if doubtful < MAX_FINDINGS
+                    && let Some(doubt) = doubt(&entry.number)
+                {
+                    doubtful += 1;
+                    let found = at(Severity::Warning, Some(place.clone()), format!("the number is odd: {doubt}"));
+                    findings.push(found.remedy("look for a digit too many, too few or wrong"));
+                }
                 entries.push(entry);
                 places.push(place);
             }
@@ -143,7 +151,7 @@ fn parse(source: Source, country_code: &str) -> Result<ReadDirectory, Finding> {
         return Err(at(Severity::Error, first.span.clone(), message));
     }
     let (directory, conflicts) = Directory::new(entries);
-    let wrong = bad + conflicts.len();
+    let wrong = bad + doubtful + conflicts.len();
     for conflict in conflicts.into_iter().take(MAX_FINDINGS) {
         let line = |index| places.get(index).map_or(0, |place: &Range<usize>| source.position(place.start).0);
         let message = format!("this number stands in line {} too, which counts", line(conflict.kept));
@@ -153,7 +161,7 @@ fn parse(source: Source, country_code: &str) -> Result<ReadDirectory, Finding> {
     findings.sort_by_key(|finding| finding.span.as_ref().map_or(usize::MAX, |span| span.start));
     if wrong > MAX_FINDINGS {
         findings.truncate(MAX_FINDINGS);
-        let message = format!("{wrong} rows are bad or stand twice: only the first are shown");
+        let message = format!("{wrong} rows are bad, odd or stand twice: only the first are shown");
         findings.push(at(Severity::Error, None, message).remedy("mend what writes the file"));
     }
     Ok(ReadDirectory { directory, findings })

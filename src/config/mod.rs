@@ -9,13 +9,16 @@
 
 mod check;
 mod defaults;
+mod dial_plan;
 pub mod directory_file;
 mod finding;
 mod identity;
+mod numbering;
 mod own_name;
 mod read;
 mod reload;
 mod report;
+mod route;
 mod rules;
 mod section;
 #[cfg(test)]

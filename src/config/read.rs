@@ -4,13 +4,13 @@
 //! such as ranges of two trunks that overlap, is for [`check`](super::check).
 
 use super::defaults;
+use super::route::{read_emergency, read_routes};
 use super::rules;
-use super::section::{Section, advice};
+use super::section::Section;
 use super::trunk::{Around, read_trunk};
 use super::value;
 use crate::flow::{ListenerId, Transport, TrunkId};
 use crate::number::calling_code;
-use crate::routing::{NumberMatch, Route};
 use crate::settings::*;
 use crate::snapshot::EdgeSettings;
 use smallvec::SmallVec;
@@ -39,6 +39,8 @@ pub(super) struct Draft<'a> {
     pub(super) routes: Vec<Section<'a>>,
     /// The table of each rule.
     pub(super) rules: Vec<Section<'a>>,
+    /// Whether the file names emergency numbers itself.
+    pub(super) names_emergency: bool,
     /// Where each static name stands.
     pub(super) hosts: BTreeMap<String, Range<usize>>,
 }
@@ -76,7 +78,9 @@ pub(super) fn read<'a>(root: Section<'a>, path: &Path, base: &Path) -> Draft<'a>
     };
     let drain_timeout = edge.duration("drain_timeout", Duration::ZERO..=*ANY.end());
     let recycle_timeout = edge.duration("recycle_timeout", ANY);
-    let core = read_edge(&edge, &root);
+    let countries: Vec<&str> =
+        named.iter().filter_map(|(_, trunk)| Some(trunk.text("country")?.into_inner())).collect();
+    let (core, names_emergency) = read_edge(&edge, &root, countries);
     edge.finish();
 
     let identities = read_identities(&root, base);
@@ -142,29 +146,35 @@ pub(super) fn read<'a>(root: Section<'a>, path: &Path, base: &Path) -> Draft<'a>
     root.finish();
     let identities = identities.into_iter().map(|(name, (_, section))| (name, section)).collect();
     let (routes, rules) = (route_sections, rule_sections);
-    Draft { settings, trunks: trunk_sections, identities, routes, rules, hosts: host_places }
+    Draft { settings, trunks: trunk_sections, identities, routes, rules, names_emergency, hosts: host_places }
 }
 
-fn read_edge(edge: &Section<'_>, root: &Section<'_>) -> EdgeSettings {
+/// Settings of the element, and whether the file names emergency numbers.
+fn read_edge<'a>(edge: &Section<'_>, root: &Section<'a>, mut countries: Vec<&'a str>) -> (EdgeSettings, bool) {
     let numbers = root.table("numbers");
     let country = numbers.parsed("country", |country| {
         calling_code(country).ok_or_else(|| format!("`{country}` is no country of ISO 3166; write for example \"DE\""))
     });
+    countries.extend(numbers.text("country").map(toml::Spanned::into_inner));
+    let emergency = read_emergency(&numbers, &countries);
+    let names_emergency = numbers.items("emergency").is_some();
     numbers.finish();
     let max_calls = edge.integer("max_calls", 1..=1_000_000).unwrap_or(defaults::MAX_CALLS);
-    EdgeSettings {
+    let settings = EdgeSettings {
         product: Arc::from(concat!("Tandem/", env!("CARGO_PKG_VERSION"))),
         max_call: edge.duration("max_call", ANY).unwrap_or(defaults::MAX_CALL),
         probe_interval: edge.duration("probe_interval", ANY).unwrap_or(defaults::PROBE_INTERVAL),
         ask_timeout: edge.duration("ask_timeout", ANY).unwrap_or(defaults::ASK_TIMEOUT),
         country_code: Arc::from(country.map_or("", toml::Spanned::into_inner)),
+        emergency,
         max_calls: usize::try_from(max_calls).unwrap_or(usize::MAX),
         t1: edge.duration("t1", defaults::T1_BOUNDS).unwrap_or(defaults::T1),
         observe: false,
         max_transactions: crate::transaction::MAX_TRANSACTIONS,
         ask_media: false,
         ask_load: true,
-    }
+    };
+    (settings, names_emergency)
 }
 
 /// The listeners of a `listen` key, numbered from 0; without the key, those of `[edge]` by default.
@@ -253,31 +263,6 @@ fn read_identities<'a>(root: &Section<'a>, base: &Path) -> BTreeMap<String, (Ide
         (name.into_inner().to_owned(), (files, section))
     });
     read.collect()
-}
-
-fn read_routes<'a>(root: &Section<'a>, trunks: &[TrunkSettings]) -> (Vec<Route>, Vec<Section<'a>>) {
-    let names: Vec<&str> = trunks.iter().map(|trunk| &*trunk.trunk.name).collect();
-    let trunk = |name: &str| {
-        let found = trunks.iter().find(|trunk| &*trunk.trunk.name == name).map(|trunk| trunk.trunk.id);
-        found.ok_or_else(|| format!("there is no trunk `{name}`; {}", advice(name, &names)))
-    };
-    let sections = root.repeated("route");
-    if sections.is_empty() && root.is_present() {
-        root.missing("route", "add [[route]] tables: without one every call is refused with 404");
-    }
-    let read = sections.iter().map(|section| {
-        let number = |text: &str| NumberMatch::parse(text).map_err(|error| format!("`{text}`: {error}"));
-        let to = section.list("to", trunk);
-        if to.as_ref().is_none_or(Vec::is_empty) && section.items("to").is_none_or(|items| items.is_empty()) {
-            section.missing("to", "name the trunks in the order calls try them: to = [\"teams\"]");
-        }
-        Route {
-            from: section.parsed("from", trunk).map(toml::Spanned::into_inner),
-            number: section.parsed("number", number).map_or(NumberMatch::Any, toml::Spanned::into_inner),
-            to: to.unwrap_or_default().into_iter().map(toml::Spanned::into_inner).collect(),
-        }
-    });
-    (read.collect(), sections)
 }
 
 type Hosts = (BTreeMap<String, SmallVec<[IpAddr; 4]>>, BTreeMap<String, Range<usize>>);

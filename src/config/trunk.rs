@@ -1,5 +1,6 @@
 //! One trunk: what its kind brings along, and the operator's keys, which win.
 
+use super::dial_plan::{read_country, read_dial_plan};
 use super::section::{Section, advice};
 use super::value;
 use crate::flow::{ListenerId, Transport, TrunkId};
@@ -112,6 +113,8 @@ pub(super) fn read_trunk(section: &Section<'_>, around: Around<'_>) -> TrunkSett
         options_interval: section.duration_or_off("options_interval", SECOND..=HOUR).unwrap_or(base.options_interval),
         max_calls,
         max_call_rate,
+        country_code: read_country(section),
+        dial_plan: read_dial_plan(section, kind),
         sbc: base.sbc.filter(|_| section.flag("x_ms_sbc").unwrap_or(true)),
         retired: false,
     };

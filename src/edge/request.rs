@@ -18,7 +18,14 @@ impl Edge {
     pub(super) fn handle_request(&mut self, request: Message, flow: FlowId, peer: &Arc<Peer>) {
         let now = self.cx.now.monotonic;
         let via = request.header(Name::Via).and_then(|value| Via::received_from(value, peer.source));
-        match self.cx.transactions.receive_request(now, &request, flow, peer.transport) {
+        let transport = peer.transport;
+        let received = match self.cx.transactions.receive_request(now, &request, flow, transport) {
+            Received::Overload if screen::is_emergency(&self.cx.snapshot, peer, &request) => {
+                self.cx.transactions.receive_urgent(now, &request, flow, transport)
+            }
+            received => received,
+        };
+        match received {
             Received::Absorbed | Received::AckAbsorbed => {}
             Received::Overload => self.turn_away(&request, via.as_deref(), flow, peer),
             Received::Ack => self.handle_ack(&request, peer),

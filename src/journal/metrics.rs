@@ -44,6 +44,7 @@ pub struct WorkerGauges {
 pub struct Metrics {
     registry: Mutex<Registry>,
     started: Family<Labels<1>, Counter>,
+    emergency: Family<Labels<1>, Counter>,
     answered: Family<Labels<1>, Counter>,
     ended: Family<Labels<4>, Counter>,
     setup: Family<Labels<1>, Histogram, fn() -> Histogram>,
@@ -89,6 +90,7 @@ impl Metrics {
         let metrics = Self {
             registry: Mutex::new(Registry::default()),
             started: Family::default(),
+            emergency: Family::default(),
             answered: Family::default(),
             ended: Family::default(),
             setup,
@@ -118,6 +120,7 @@ impl Metrics {
             reloads_failed: Counter::default(),
         };
         registry.register("calls_started", "Initial INVITEs taken for routing", metrics.started.clone());
+        registry.register("emergency_calls_started", "Those to emergency numbers", metrics.emergency.clone());
         registry.register("calls_answered", "Calls that were answered", metrics.answered.clone());
         registry.register("calls_ended", "Calls that ended, by the class of the final status", metrics.ended.clone());
         registry.register("call_setup_seconds", "From INVITE to the 2xx that crosses", metrics.setup.clone());
@@ -174,7 +177,10 @@ impl Metrics {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner).register_collector(collector);
     }
 
-    pub(super) fn call_started(&self, from: &str) {
+    pub(super) fn call_started(&self, from: &str, emergency: bool) {
+        if emergency {
+            self.emergency.get_or_create(&[("from", from.into())]).inc();
+        }
         self.started.get_or_create(&[("from", from.into())]).inc();
     }
 
@@ -305,7 +311,7 @@ mod tests {
     #[test]
     fn the_text_is_open_metrics_and_names_trunks_and_workers() {
         let metrics = Metrics::new();
-        metrics.call_started("genesys");
+        metrics.call_started("genesys", true);
         metrics.call_answered("teams", 1500);
         let record = CallRecord {
             from_trunk: "genesys".into(),
@@ -322,6 +328,7 @@ mod tests {
         let text = metrics.render(&[worker], &Alarms::default());
         for line in [
             "tandem_calls_started_total{from=\"genesys\"} 1",
+            "tandem_emergency_calls_started_total{from=\"genesys\"} 1",
             "tandem_call_setup_seconds_bucket{le=\"2.5\",to=\"teams\"} 1",
             "tandem_calls_ended_total{from=\"genesys\",to=\"teams\",status=\"2xx\",ended_by=\"callee\"} 1",
             "tandem_messages_dropped_total{reason=\"stray_ack\"} 1",

@@ -179,10 +179,10 @@ impl Journal {
     fn derive(&self, worker: Option<u16>, unix_ms: u64, event: &Event) {
         let call = event.call.map(tracing::field::display);
         match &event.kind {
-            EventKind::CallStarted { from } => {
+            EventKind::CallStarted { from, emergency } => {
                 let from = self.trunk(*from);
-                tracing::debug!(call, worker, %from, "call started");
-                self.metrics.call_started(&from);
+                tracing::debug!(call, worker, %from, emergency, "call started");
+                self.metrics.call_started(&from, *emergency);
             }
             EventKind::CallAnswered { to, after_ms } => {
                 let to = self.trunk(*to);

@@ -32,8 +32,8 @@ const ANONYMOUS: &str = "\"Anonymous\" <sip:anonymous@anonymous.invalid>";
 /// P-Asserted-Identity (GEN-58).
 pub fn invite_form(to: &Trunk, host: usize, caller: &Caller, called: &Number) -> InviteForm {
     let fqdn = host_text(&to.fqdn);
-    let called = called.user_part();
-    let number = caller.number.as_ref().filter(|_| !caller.anonymous).map(Number::user_part);
+    let called = to.dial_plan.leaving(called);
+    let number = caller.number.as_ref().filter(|_| !caller.anonymous).map(|number| to.dial_plan.leaving(number));
     let display = caller.display.as_deref().filter(|_| !caller.anonymous).map(quote);
     let from = match (&number, &display) {
         (Some(number), Some(display)) => [display, " <sip:", number, "@", &fqdn, ">"].concat(),

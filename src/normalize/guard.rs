@@ -23,7 +23,7 @@
 
 mod description;
 
-use crate::number::MAX_DIGITS;
+use crate::number::SHORT_DIGITS;
 use crate::pii::Pii;
 use crate::sip::{Edits, Message, Method, Name, NameAddr, Scheme, Uri};
 use crate::trunk::{Kind, Termination, Trunk};
@@ -373,7 +373,7 @@ fn is_global(user: &str) -> bool {
 
 /// A number of the caller's own network: the hub shows it as it is (TDR-68).
 fn is_short(user: &str) -> bool {
-    !user.is_empty() && user.len() <= MAX_DIGITS && user.bytes().all(|octet| octet.is_ascii_digit())
+    (1..=SHORT_DIGITS).contains(&user.len()) && user.bytes().all(|octet| octet.is_ascii_digit())
 }
 
 #[cfg(test)]

@@ -33,8 +33,9 @@ pub fn caller(from: &Trunk, country_code: &str, request: &Message) -> Caller {
     let shown = request.header(Name::From).and_then(|value| NameAddr::parse(value).ok());
     let asserted = request.values(Name::PAssertedIdentity).filter_map(|value| NameAddr::parse(value).ok());
     // A list holds a sip and a tel URI at most (RFC 3325 §9.1); the first that is a number counts.
-    let asserted = asserted.filter_map(|value| Some((number_of(&value, country_code)?, display_of(&value)))).next();
-    let shown_number = shown.as_ref().and_then(|value| number_of(value, country_code));
+    let asserted =
+        asserted.filter_map(|value| Some((number_of(from, &value, country_code)?, display_of(&value)))).next();
+    let shown_number = shown.as_ref().and_then(|value| number_of(from, value, country_code));
     let shown_display = shown.as_ref().and_then(display_of);
     let anonymous = shown.as_ref().is_some_and(is_anonymous) || privacy_asked(from.kind, request);
     let (number, display) = match (from.kind, shown_number, asserted) {
@@ -45,8 +46,8 @@ pub fn caller(from: &Trunk, country_code: &str, request: &Message) -> Caller {
     Caller { number, display: display.filter(|_| !anonymous), anonymous }
 }
 
-fn number_of(value: &NameAddr<'_>, country_code: &str) -> Option<Number> {
-    Number::of_uri(&value.uri().ok()?, country_code).ok()
+fn number_of(from: &Trunk, value: &NameAddr<'_>, country_code: &str) -> Option<Number> {
+    from.number(&value.uri().ok()?, country_code).ok()
 }
 
 /// The display name without what could not stand in one.
@@ -78,11 +79,11 @@ fn privacy_asked(kind: Kind, request: &Message) -> bool {
 ///
 /// [`Refusal::MalformedUri`], [`Refusal::Scheme`], [`Refusal::Incomplete`] or [`Refusal::NotANumber`].
 pub fn called(from: &Trunk, country_code: &str, request: &Message) -> Result<Number, Refusal> {
-    let dialled = number_in(request.request_uri(), country_code);
+    let dialled = number_in(from, request.request_uri(), country_code);
     match (from.termination, &dialled) {
         (Termination::Dnis, Ok(_) | Err(Refusal::NotANumber | Refusal::Incomplete)) => {
             let to = request.header(Name::To).and_then(|value| NameAddr::parse(value).ok());
-            match to.map(|to| number_in(to.uri_text(), country_code)) {
+            match to.map(|to| number_in(from, to.uri_text(), country_code)) {
                 Some(Ok(number)) => Ok(number),
                 Some(Err(_)) | None => dialled,
             }
@@ -91,10 +92,10 @@ pub fn called(from: &Trunk, country_code: &str, request: &Message) -> Result<Num
     }
 }
 
-fn number_in(uri: &str, country_code: &str) -> Result<Number, Refusal> {
+fn number_in(from: &Trunk, uri: &str, country_code: &str) -> Result<Number, Refusal> {
     let uri = Uri::parse(uri).map_err(|_| Refusal::MalformedUri)?;
     match uri.scheme() {
-        Scheme::Sip | Scheme::Tel => Ok(Number::of_uri(&uri, country_code)?),
+        Scheme::Sip | Scheme::Tel => Ok(from.number(&uri, country_code)?),
         Scheme::Sips | Scheme::Other(_) => Err(Refusal::Scheme),
     }
 }

@@ -3,7 +3,8 @@
 //! - [`caller`] and [`called`] read who calls whom from an INVITE.
 //! - [`invite_form`], [`contact`], [`via`], [`allow`], [`supported`] and [`introduce`] say how ours looks to a trunk.
 //! - [`crosses`], [`crossing`], [`reason`] and [`final_status`] say what of one leg the other
-//!   sees, [`why_not`] why a line stays; [`cause`] and [`explanation`] why a call ended.
+//!   sees, [`why_not`] why a line stays; [`cause`] and [`explanation`] why a call ended; [`location`] and [`located`] where
+//!   an emergency caller is.
 //!
 //! - [`guard`] looks last at what is about to leave, and keeps back what a platform is documented to reject.
 //!
@@ -15,11 +16,13 @@ mod explain;
 mod form;
 pub mod guard;
 mod identity;
+mod location;
 
 pub use cross::{cause, crosses, crossing, explanation, final_status, reason};
 pub use explain::why_not;
 pub use form::{InviteForm, allow, contact, introduce, invite_form, supported, via};
 pub use identity::{Caller, called, caller};
+pub use location::{located, location};
 
 /// What the tests of this folder share.
 #[cfg(test)]

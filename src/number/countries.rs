@@ -68,6 +68,11 @@ pub fn calling_code(country: &str) -> Option<&'static str> {
     found.filter(|_| wanted.len() == 2).map(|&(code, _)| code)
 }
 
+/// All calling codes of countries.
+pub fn calling_codes() -> impl Iterator<Item = &'static str> {
+    CODES.iter().map(|(code, _)| *code)
+}
+
 /// Calling codes and the countries that share them.
 const CODES: &[(&str, &str)] = &[
     ("1", "US CA AG AI AS BB BM BS DM DO GD GU JM KN KY LC MP MS PR SX TC TT VC VG VI"),

@@ -37,7 +37,16 @@ fn pattern(text: &str) -> NumberMatch {
 }
 
 fn route_of(from: Option<TrunkId>, number: &str, to: &[TrunkId]) -> Route {
-    Route { from, number: pattern(number), to: to.to_vec() }
+    Route { from, number: pattern(number), to: to.to_vec(), ..Route::default() }
+}
+
+/// Where a call from the trunk at `from` to `number` goes, with nothing else known of it.
+fn routed(snapshot: &Snapshot, from: usize, number: &Number) -> Result<Decision, Refusal> {
+    route(snapshot, &snapshot.trunks[from], &wanted(number, &invite("sip:1@sbc1.example.com")))
+}
+
+fn wanted<'a>(number: &'a Number, invite: &'a Message) -> Wanted<'a> {
+    Wanted { number, caller: None, anonymous: false, invite, unix_ms: 0, draw: 0 }
 }
 
 /// Teams and Genesys, the routes of the design, two users of whom one is active.
@@ -52,6 +61,7 @@ fn snapshot() -> Snapshot {
             probe_interval: Duration::from_secs(900),
             ask_timeout: Duration::from_secs(2),
             country_code: Arc::from("49"),
+            emergency: Arc::new(["112".into(), "911".into()]),
             max_calls: 100,
             t1: Duration::from_millis(500),
             observe: false,
@@ -160,7 +170,7 @@ fn hosts(decision: &Decision) -> Vec<(u16, usize)> {
 #[test]
 fn a_directory_number_goes_to_the_hub_names_in_order_tdr_17() {
     let snapshot = snapshot();
-    let decision = route(&snapshot, &snapshot.trunks[1], &number("06955501007")).unwrap();
+    let decision = routed(&snapshot, 1, &number("06955501007")).unwrap();
     assert_eq!(hosts(&decision), [(0, 0), (0, 1), (0, 2)]);
     assert_eq!(decision.user, Some(Pii::new("ada@example.com".to_owned())));
     assert_eq!(decision.route, 0);
@@ -169,7 +179,7 @@ fn a_directory_number_goes_to_the_hub_names_in_order_tdr_17() {
 #[test]
 fn what_the_directory_does_not_give_away_never_leaves_tdr_46() {
     let snapshot = snapshot();
-    let refused = |text: &str| route(&snapshot, &snapshot.trunks[1], &number(text)).unwrap_err();
+    let refused = |text: &str| routed(&snapshot, 1, &number(text)).unwrap_err();
     assert_eq!(refused("+496955501009"), Refusal::UnknownNumber);
     assert_eq!(refused("+496955501008"), Refusal::Inactive);
     assert_eq!((Refusal::UnknownNumber.status(), Refusal::Inactive.status()), (404, 480));
@@ -178,9 +188,9 @@ fn what_the_directory_does_not_give_away_never_leaves_tdr_46() {
 #[test]
 fn a_call_for_a_genesys_number_goes_to_genesys() {
     let snapshot = snapshot();
-    let decision = route(&snapshot, &snapshot.trunks[0], &number("+496912345000")).unwrap();
+    let decision = routed(&snapshot, 0, &number("+496912345000")).unwrap();
     assert_eq!((hosts(&decision), decision.user, decision.route), (vec![(1, 0)], None, 1));
-    let other = route(&snapshot, &snapshot.trunks[0], &number("+14255550123"));
+    let other = routed(&snapshot, 0, &number("+14255550123"));
     assert_eq!(other, Err(Refusal::NoRoute));
 }
 
@@ -189,17 +199,130 @@ fn the_first_route_that_matches_wins() {
     let mut snapshot = snapshot();
     snapshot.routes.insert(0, route_of(None, "911", &[GENESYS]));
     snapshot.routes.push(route_of(None, "*", &[GENESYS, TEAMS]));
-    let to = |from: usize, text: &str| route(&snapshot, &snapshot.trunks[from], &number(text)).unwrap();
+    let to = |from: usize, text: &str| routed(&snapshot, from, &number(text)).unwrap();
     assert_eq!(to(0, "+911").route, 0, "TDR-133");
     assert_eq!(to(1, "+496955501007").route, 1);
     assert_eq!(to(1, "+496955501008").route, 3, "an inactive user is for the routes behind");
     assert_eq!(hosts(&to(0, "+14255550123")), [(1, 0), (0, 0), (0, 1), (0, 2)]);
 }
 
+/// The snapshot with a PBX beside the platforms, and `route` before all others.
+fn with_pbx(route: Route) -> Snapshot {
+    let mut snapshot = snapshot();
+    let mut pbx = defaults(&Platform::Generic).unwrap().into_trunk(PBX, "pbx", "sbc1.example.com", 5061);
+    pbx.hosts = ["a", "b"].map(|name| Host { name: Arc::from(name), port: None }).to_vec();
+    snapshot.trunks.push(Arc::new(pbx));
+    snapshot.routes.insert(0, route);
+    snapshot
+}
+
+const PBX: TrunkId = TrunkId(2);
+
+#[test]
+fn an_emergency_number_has_routes_of_its_own_and_never_goes_to_teams_gen_60() {
+    let mut snapshot = snapshot();
+    snapshot.routes = vec![
+        route_of(None, "*", &[TEAMS]),
+        route_of(None, "1*", &[TEAMS]),
+        route_of(None, "+1*", &[TEAMS]),
+        route_of(None, "directory", &[TEAMS]),
+    ];
+    for text in ["112", "+112", "911", "+911"] {
+        assert_eq!(routed(&snapshot, 1, &number(text)), Err(Refusal::NoEmergencyRoute), "{text}");
+    }
+    assert!(routed(&snapshot, 1, &number("113")).is_ok());
+    snapshot.routes.push(route_of(Some(TEAMS), "emergency", &[GENESYS]));
+    assert_eq!(routed(&snapshot, 1, &number("112")), Err(Refusal::NoEmergencyRoute), "it is for calls of Teams");
+    snapshot.routes.push(route_of(None, "emergency", &[TEAMS, GENESYS]));
+    let decision = routed(&snapshot, 1, &number("+112")).unwrap();
+    assert_eq!((hosts(&decision), decision.emergency), (vec![(1, 0)], true), "Teams is left out");
+    assert!(!routed(&snapshot, 1, &number("113")).unwrap().emergency);
+    snapshot.routes.truncate(4);
+    snapshot.routes.push(route_of(None, "emergency", &[TEAMS]));
+    assert_eq!(routed(&snapshot, 1, &number("112")), Err(Refusal::NoTarget));
+    assert_eq!(Refusal::NoEmergencyRoute.status(), 404);
+}
+
+#[test]
+fn an_emergency_call_tries_hosts_that_look_down_last_instead_of_never() {
+    let mut snapshot = with_pbx(route_of(None, "emergency", &[PBX]));
+    snapshot.down = vec![(PBX, snapshot.trunks[2].hosts[0].clone())];
+    assert_eq!(hosts(&routed(&snapshot, 0, &number("112")).unwrap()), [(2, 1), (2, 0)]);
+    snapshot.routes[0].number = NumberMatch::Any;
+    assert_eq!(hosts(&routed(&snapshot, 0, &number("113")).unwrap()), [(2, 1)]);
+}
+
+#[test]
+fn a_route_may_ask_for_the_caller() {
+    let caller = |text: &str| CallerMatch::parse(text).unwrap();
+    let snapshot =
+        with_pbx(Route { caller: vec![caller("+1206555*"), caller("anonymous")], ..route_of(None, "*", &[PBX]) });
+    let (called, invite) = (number("+496912345000"), invite("sip:1@sbc1.example.com"));
+    let from = |caller: Option<&Number>, anonymous| {
+        let wanted = Wanted { caller, anonymous, ..wanted(&called, &invite) };
+        route(&snapshot, &snapshot.trunks[0], &wanted).unwrap().route
+    };
+    assert_eq!(from(Some(&number("+12065550144")), false), 0);
+    assert_eq!(from(Some(&number("+14255550144")), false), 2, "another caller");
+    assert_eq!((from(Some(&number("+14255550144")), true), from(None, false)), (0, 0), "nobody is shown");
+}
+
+#[test]
+fn a_route_may_ask_for_a_header_field() {
+    let with = |name: &str, test| Route {
+        header: Some(HeaderMatch { name: name.into(), test }),
+        ..route_of(None, "*", &[PBX])
+    };
+    let matches = |text: &str| HeaderTest::Matches(regex::Regex::new(text).unwrap());
+    for (route, holds) in [
+        (with("call-id", matches("^1$")), true),
+        (with("i", matches("^1$")), true),
+        (with("Call-ID", matches("2")), false),
+        (with("From", matches("sip:a@example")), true),
+        (with("X-Customer", HeaderTest::Present(true)), false),
+        (with("X-Customer", HeaderTest::Present(false)), true),
+        (with("X-Customer", matches("")), false),
+    ] {
+        let shown = format!("{:?}", route.header);
+        let decision = routed(&with_pbx(route), 0, &number("+496912345000")).unwrap();
+        assert_eq!(decision.route == 0, holds, "{shown}");
+    }
+}
+
+#[test]
+fn a_route_may_have_hours() {
+    let zone = Arc::new(Zone { name: "UTC".into(), offsets: Vec::new() });
+    let hours = Schedule { days: 0b111_1111, from: 480, until: 1080, zone };
+    let snapshot = with_pbx(Route { time: Some(hours), ..route_of(None, "*", &[PBX]) });
+    let (called, invite) = (number("+496912345000"), invite("sip:1@sbc1.example.com"));
+    let at = |hour: u64| {
+        let wanted = Wanted { unix_ms: hour * 3_600_000, ..wanted(&called, &invite) };
+        route(&snapshot, &snapshot.trunks[0], &wanted).unwrap().route
+    };
+    assert_eq!((at(7), at(8), at(17), at(18)), (2, 0, 0, 2));
+}
+
+#[test]
+fn weights_choose_who_is_tried_first_and_the_rest_follow() {
+    let snapshot = with_pbx(Route { weights: vec![3, 1], ..route_of(None, "*", &[PBX, GENESYS]) });
+    let (called, invite) = (number("+496955502000"), invite("sip:1@sbc1.example.com"));
+    let tried = |draw: u64| {
+        let wanted = Wanted { draw, ..wanted(&called, &invite) };
+        hosts(&route(&snapshot, &snapshot.trunks[0], &wanted).unwrap())
+    };
+    assert_eq!(tried(0), [(2, 0), (2, 1), (1, 0)]);
+    assert_eq!(tried(3), [(1, 0), (2, 0), (2, 1)]);
+    assert_eq!((0..400).filter(|draw| tried(*draw)[0].0 == 1).count(), 100);
+    let mut none = snapshot;
+    none.routes[0].weights = vec![0, 0];
+    let decision = routed(&none, 0, &called).unwrap();
+    assert_eq!(hosts(&decision), [(2, 0), (2, 1), (1, 0)], "no weight at all is no wish");
+}
+
 #[test]
 fn hosts_that_are_down_are_left_out_and_all_are_tried_when_all_are_down_tdr_39() {
     let mut snapshot = snapshot();
-    let tried = |snapshot: &Snapshot| hosts(&route(snapshot, &snapshot.trunks[1], &number("+496955501007")).unwrap());
+    let tried = |snapshot: &Snapshot| hosts(&routed(snapshot, 1, &number("+496955501007")).unwrap());
     let down = |trunk: usize, host: usize| (TrunkId(trunk as u16), snapshot.trunks[trunk].hosts[host].clone());
     let [first, second, third, genesys] = [down(0, 0), down(0, 1), down(0, 2), down(1, 0)];
     snapshot.down = vec![first.clone()];
@@ -220,7 +343,7 @@ fn the_state_of_a_host_stays_with_it_when_its_trunk_is_reordered() {
     let mut reordered = (*snapshot.trunks[0]).clone();
     reordered.hosts.rotate_left(1);
     snapshot.trunks[0] = Arc::new(reordered.clone());
-    let tried = |snapshot: &Snapshot| hosts(&route(snapshot, &snapshot.trunks[1], &number("+496955501007")).unwrap());
+    let tried = |snapshot: &Snapshot| hosts(&routed(snapshot, 1, &number("+496955501007")).unwrap());
     assert_eq!(tried(&snapshot), [(0, 0), (0, 1)], "now the last is down");
     reordered.hosts[2].port = Some(5067);
     snapshot.trunks[0] = Arc::new(reordered);
@@ -231,7 +354,7 @@ fn the_state_of_a_host_stays_with_it_when_its_trunk_is_reordered() {
 fn a_route_to_trunks_that_are_being_removed_is_503() {
     let mut snapshot = snapshot();
     snapshot.trunks[0] = Arc::new(Trunk { retired: true, ..(*snapshot.trunks[0]).clone() });
-    let refused = route(&snapshot, &snapshot.trunks[1], &number("+496955501007"));
+    let refused = routed(&snapshot, 1, &number("+496955501007"));
     assert_eq!(refused, Err(Refusal::NoTarget));
     assert_eq!(Refusal::NoTarget.status(), 503);
 }
@@ -254,14 +377,30 @@ fn routes_know_what_they_leave_for_later_ones() {
         ("directory", "+49*", false),
         ("+49*", "*", false),
     ] {
-        assert_eq!(pattern(own).covers(&pattern(other)), covered, "{own} {other}");
+        assert_eq!(pattern(own).covers(&pattern(other), &[]), covered, "{own} {other}");
     }
 }
 
 #[test]
 fn the_hub_fails_over_on_timeout_connect_failure_and_503_tdr_123() {
-    for failure in [Failure::Timeout, Failure::Unreachable, Failure::Status(503), Failure::Status(500)] {
+    for failure in [Failure::Timeout, Failure::Unreachable, Failure::Status(503)] {
         assert_eq!(after_failure(Kind::Teams, failure, false), Next::TryNext, "{failure:?}");
+    }
+}
+
+#[test]
+fn another_5xx_of_the_hub_goes_on_once_before_ringing_only_tdr_124() {
+    for status in [500, 502, 504, 580] {
+        assert_eq!(after_failure(Kind::Teams, Failure::Status(status), false), Next::TryOneMore);
+        assert_eq!(after_failure(Kind::Teams, Failure::Status(status), true), Next::GiveUp(480));
+    }
+}
+
+#[test]
+fn a_carrier_fails_over_on_408_5xx_and_silence() {
+    let failures = [Failure::Timeout, Failure::Unreachable, Failure::Lost];
+    for failure in failures.into_iter().chain([408, 500, 503, 504].map(Failure::Status)) {
+        assert_eq!(after_failure(Kind::Generic, failure, false), Next::TryNext, "{failure:?}");
     }
 }
 
@@ -383,12 +522,13 @@ fn what_is_told_of_a_decision_is_what_was_decided() {
         ("+496955501008", &[Look::Inactive, Look::OtherTrunk, Look::Matches]),
         ("+496955501009", &[Look::NotInDirectory, Look::OtherTrunk, Look::Matches]),
     ] {
-        assert_eq!(looks(&snapshot, &genesys, &number(text)), told, "{text}");
-        let decided = route(&snapshot, &genesys, &number(text)).unwrap().route;
+        let (number, invite) = (number(text), invite("sip:1@sbc1.example.com"));
+        assert_eq!(looks(&snapshot, &genesys, &wanted(&number, &invite)), told, "{text}");
+        let decided = routed(&snapshot, 1, &number).unwrap().route;
         assert_eq!(decided + 1, told.len(), "{text}");
     }
     snapshot.down = vec![(TEAMS, snapshot.trunks[0].hosts[1].clone())];
-    let up: Vec<bool> = super::hosts(&snapshot, &snapshot.routes[0]).map(|(_, up)| up).collect();
+    let up: Vec<bool> = super::hosts(&snapshot, &snapshot.routes[0], 0, false).map(|(_, up)| up).collect();
     assert_eq!(up, [true, false, true]);
 }
 

@@ -30,7 +30,7 @@ pub use framing::{Frame, Framer, FramingError, MAX_HEAD, MAX_MESSAGE};
 pub use message::{CSeq, HeaderLine, MAX_LINES, Malformed, Message, Rejected, is_token, split_list};
 pub use method::Method;
 pub use name::Name;
-pub use part::{is_media_type, media_type, sdp_part};
+pub use part::{is_media_type, media_type, sdp_part, with_sdp};
 pub use place::place;
 pub use text::{Params, ValueError, decimal, quote, unquote};
 pub use uri::{Scheme, Uri, host_ip};

@@ -25,6 +25,16 @@ pub fn sdp_part(content_type: &str, body: &Bytes) -> Option<Bytes> {
     find(content_type, body.clone(), MAX_DEPTH)
 }
 
+/// A multipart body with `sdp` in place of the part that [`sdp_part`] finds, every other octet as it was; `None` where
+/// there is no such part, or the description is the whole body.
+pub fn with_sdp(content_type: &str, body: &Bytes, sdp: &[u8]) -> Option<Bytes> {
+    let part = sdp_part(content_type, body).filter(|part| part.len() < body.len())?;
+    // It is a slice of the body, so its address tells where it begins.
+    let start = (part.as_ptr() as usize).checked_sub(body.as_ptr() as usize)?;
+    let (front, back) = (body.get(..start)?, body.get(start + part.len()..)?);
+    Some(Bytes::from([front, sdp, back].concat()))
+}
+
 fn find(content_type: &str, body: Bytes, depth: usize) -> Option<Bytes> {
     if is_media_type(content_type, "application/sdp") {
         return (!body.is_empty()).then_some(body);
@@ -111,6 +121,20 @@ mod tests {
     fn found(content_type: &str, body: &str) -> Option<String> {
         let part = sdp_part(content_type, &Bytes::from(body.to_owned()))?;
         Some(String::from_utf8_lossy(&part).into_owned())
+    }
+
+    #[test]
+    fn a_description_is_replaced_among_parts_that_stay_as_they_are_tdr_153() {
+        let parts = |sdp: &str| {
+            format!(
+                "preamble\r\n--b\r\nContent-Type: application/pidf+xml\r\nContent-ID: <a@example.com>\r\n\r\n<presence/>\r\n\
+                 --b\r\nContent-Type: application/sdp\r\n\r\n{sdp}\r\n--b--\r\n"
+            )
+        };
+        let (kind, body) = ("multipart/mixed;boundary=b", Bytes::from(parts(SDP)));
+        assert_eq!(with_sdp(kind, &body, b"v=0\r\n"), Some(Bytes::from(parts("v=0\r\n"))));
+        assert_eq!(with_sdp("application/sdp", &Bytes::from(SDP), b"v=0\r\n"), None, "nothing else is there");
+        assert_eq!(with_sdp(kind, &Bytes::from_static(b"--b--"), b"v=0\r\n"), None);
     }
 
     #[test]

@@ -78,6 +78,23 @@ pub(super) struct Server {
 impl Transactions {
     /// Takes a request that came on `flow` (RFC 3261 §17.2.3, §8.2.2.2, §9.2).
     pub fn receive_request(&mut self, now: Instant, request: &Message, flow: FlowId, transport: Transport) -> Received {
+        self.receive(now, request, flow, transport, self.room_for_calls())
+    }
+
+    /// The same, for an INVITE that may take what is kept for existing calls.
+    pub fn receive_urgent(&mut self, now: Instant, request: &Message, flow: FlowId, transport: Transport) -> Received {
+        self.receive(now, request, flow, transport, self.bound)
+    }
+
+    /// `room`: how many server transactions there may be before an INVITE that begins a call.
+    fn receive(
+        &mut self,
+        now: Instant,
+        request: &Message,
+        flow: FlowId,
+        transport: Transport,
+        room: usize,
+    ) -> Received {
         let key = server_key(request);
         let hash = hash(&self.hasher, &key);
         let method = request.method().clone();
@@ -93,7 +110,7 @@ impl Transactions {
         }
         let origin = merge_key(request);
         let begins = method == Method::Invite && origin.is_some();
-        if self.servers.len() >= if begins { self.room_for_calls() } else { self.bound } {
+        if self.servers.len() >= if begins { room } else { self.bound } {
             return Received::Overload;
         }
         let origin_hash = origin.as_ref().map(|origin| super::matching::hash(&self.hasher, origin));

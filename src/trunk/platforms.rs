@@ -6,6 +6,7 @@
 
 use super::{EarlyMedia, Host, Kind, RequestUriHost, Termination, Trunk};
 use crate::flow::{Transport, TrunkId};
+use crate::number::DialPlan;
 use crate::sip::Method;
 use ipnet::IpNet;
 use std::sync::Arc;
@@ -137,6 +138,8 @@ impl TrunkDefaults {
             sbc: self.sbc,
             max_calls: None,
             max_call_rate: None,
+            country_code: Arc::from(""),
+            dial_plan: DialPlan::default(),
             retired: false,
         }
     }

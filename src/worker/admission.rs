@@ -139,6 +139,31 @@ mod tests {
     }
 
     #[test]
+    fn threads_at_once_get_exactly_as_many_calls_as_the_limits_say_gen_83() {
+        let base = Instant::now();
+        let tally = Tally::new(base);
+        let admitted = |trunk: TrunkId, calls: Option<u32>, rate: Option<u32>| {
+            let shares: Vec<Share> = (0..4).map(|_| Share::new(tally.clone())).collect();
+            let (start, at) = (std::sync::Barrier::new(shares.len()), at(base, 0));
+            let begun = std::thread::scope(|scope| {
+                let (start, at) = (&start, &at);
+                let count = |share: &Share| {
+                    start.wait();
+                    (0..2000).filter(|_| share.admit(trunk, *at, calls, rate) == Admit::Yes).count()
+                };
+                let threads: Vec<_> = shares.iter().map(|share| scope.spawn(move || count(share))).collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).sum::<usize>()
+            });
+            assert_eq!(tally.calls(trunk) as usize, begun);
+            begun
+        };
+        assert_eq!(admitted(TrunkId(1), Some(777), None), 777);
+        assert_eq!(admitted(TrunkId(2), None, Some(500)), 500, "a second's worth, in one moment");
+        assert_eq!(admitted(TrunkId(3), Some(300), Some(500)), 300);
+        assert_eq!(tally.calls(TrunkId(1)), 0, "what threads held is given back with them");
+    }
+
+    #[test]
     fn a_lost_worker_gives_back_what_it_held() {
         let base = Instant::now();
         let tally = Tally::new(base);

@@ -299,7 +299,7 @@ impl World {
                 }
                 Output::Forget { .. } => self.saved = None,
                 Output::Surrender { to, .. } => self.events.push(format!("Surrender to {to}")),
-                Output::Close { .. } => {}
+                Output::Close { flow } => self.events.push(format!("Close flow {}", flow.n)),
                 Output::Event(event) => {
                     match &event.kind {
                         EventKind::CallStarted { .. } => self.started += 1,
@@ -495,6 +495,7 @@ fn snapshot() -> Snapshot {
             probe_interval: Duration::from_secs(900),
             ask_timeout: Duration::from_secs(2),
             country_code: "49".into(),
+            emergency: Arc::new(["112".into(), "911".into()]),
             max_calls: 100,
             t1: Duration::from_millis(500),
             observe: false,
@@ -505,10 +506,10 @@ fn snapshot() -> Snapshot {
         trunks: vec![Arc::new(genesys), Arc::new(teams), Arc::new(pbx)],
         rules: Arc::default(),
         routes: vec![
-            Route { from: None, number: pattern("+14255550*"), to: vec![TrunkId(2)] },
-            Route { from: None, number: pattern("+496955502*"), to: vec![TrunkId(0)] },
-            Route { from: None, number: pattern("+496955503*"), to: vec![TrunkId(0), TrunkId(2)] },
-            Route { from: None, number: NumberMatch::Directory, to: vec![TrunkId(1)] },
+            Route { from: None, number: pattern("+14255550*"), to: vec![TrunkId(2)], ..Route::default() },
+            Route { from: None, number: pattern("+496955502*"), to: vec![TrunkId(0)], ..Route::default() },
+            Route { from: None, number: pattern("+496955503*"), to: vec![TrunkId(0), TrunkId(2)], ..Route::default() },
+            Route { from: None, number: NumberMatch::Directory, to: vec![TrunkId(1)], ..Route::default() },
         ],
         directory: Arc::new(directory),
         addresses: Default::default(),

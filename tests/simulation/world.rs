@@ -143,8 +143,12 @@ impl World {
         for (slot, worker) in slots.iter_mut().enumerate() {
             *worker = (slot % options.workers) as u16;
         }
-        let route =
-            |from: u16, to: u16| Route { from: Some(TrunkId(from)), number: NumberMatch::Any, to: vec![TrunkId(to)] };
+        let route = |from: u16, to: u16| Route {
+            from: Some(TrunkId(from)),
+            number: NumberMatch::Any,
+            to: vec![TrunkId(to)],
+            ..Route::default()
+        };
         let snapshot = Arc::new(Snapshot {
             revision: 1,
             edge: EdgeSettings {
@@ -153,6 +157,7 @@ impl World {
                 probe_interval: Duration::from_secs(900),
                 ask_timeout: Duration::from_secs(3),
                 country_code: Arc::from("49"),
+                emergency: Arc::default(),
                 max_calls: 1000,
                 t1: Duration::from_millis(500),
                 observe: false,

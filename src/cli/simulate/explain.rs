@@ -7,7 +7,7 @@ use crate::event::EventKind;
 use crate::flow::{Peer, TrunkId};
 use crate::normalize;
 use crate::number::{Number, Pattern};
-use crate::routing::{self, Look, NumberMatch, Route};
+use crate::routing::{self, CallerMatch, HeaderTest, Look, NumberMatch, Route, Wanted};
 use crate::sip::{Message, Method, Name, NameAddr, Uri};
 use crate::snapshot::Snapshot;
 use crate::trunk::Trunk;
@@ -19,6 +19,8 @@ pub(super) struct Heard<'a> {
     pub(super) from: TrunkId,
     pub(super) peer: &'a Peer,
     pub(super) message: &'a Message,
+    /// When it came.
+    pub(super) unix_ms: u64,
 }
 
 /// Tells of trunk, parties, routes, hosts and header fields, as far as the request came.
@@ -41,9 +43,14 @@ pub(super) fn explain(heard: &Heard<'_>, outcome: &Outcome, told: &mut Told) {
     let invite = ruled.as_ref().unwrap_or(heard.message);
     let country = &heard.snapshot.edge.country_code;
     let caller = normalize::caller(trunk, country, invite);
+    let (caller_number, anonymous) = (caller.number.clone(), caller.anonymous);
     told.caller = Some(Party {
         number: caller.number.as_ref().map(Number::user_part),
-        said_in: caller.number.as_ref().map(|number| said_in(invite, number, country, &CALLER)).unwrap_or_default(),
+        said_in: caller
+            .number
+            .as_ref()
+            .map(|number| said_in(invite, trunk, number, country, &CALLER))
+            .unwrap_or_default(),
         display: caller.display,
         anonymous: caller.anonymous,
         why: caller.number.is_none().then(|| "no field of the caller holds a telephone number".to_owned()),
@@ -51,7 +58,7 @@ pub(super) fn explain(heard: &Heard<'_>, outcome: &Outcome, told: &mut Told) {
     let called = normalize::called(trunk, country, invite);
     told.called = Some(Party {
         number: called.as_ref().ok().map(Number::user_part),
-        said_in: called.as_ref().map(|number| said_in(invite, number, country, &[Name::To])).unwrap_or_default(),
+        said_in: called.as_ref().map(|number| said_in(invite, trunk, number, country, &[Name::To])).unwrap_or_default(),
         display: None,
         anonymous: false,
         why: called.as_ref().err().map(ToString::to_string),
@@ -63,7 +70,10 @@ pub(super) fn explain(heard: &Heard<'_>, outcome: &Outcome, told: &mut Told) {
             user: entry.map(|entry| entry.user.reveal().clone()),
             active: entry.map(|entry| entry.active),
         });
-        routes(heard.snapshot, trunk, number, told);
+        let wanted =
+            Wanted { number, caller: caller_number.as_ref(), anonymous, invite, unix_ms: heard.unix_ms, draw: 0 };
+        let first = outcome.sent.iter().find_map(|leaving| Some(leaving.request()?.0.trunk));
+        routes(heard.snapshot, trunk, &wanted, first, told);
     }
     let left = outcome.sent.iter().find_map(|leaving| {
         let (hop, sent) = leaving.request().filter(|(_, sent)| *sent.method() == Method::Invite)?;
@@ -102,8 +112,8 @@ fn trunk(heard: &Heard<'_>, identified: Result<TrunkId, routing::Refusal>) -> Tr
 const CALLER: [Name; 4] = [Name::From, Name::PAssertedIdentity, Name::PPreferredIdentity, Name::RemotePartyId];
 
 /// The places of a message that say this number.
-fn said_in(message: &Message, number: &Number, country: &str, names: &[Name]) -> Vec<&'static str> {
-    let is = |uri: &Uri<'_>| Number::of_uri(uri, country).is_ok_and(|said| said == *number);
+fn said_in(message: &Message, from: &Trunk, number: &Number, country: &str, names: &[Name]) -> Vec<&'static str> {
+    let is = |uri: &Uri<'_>| from.number(uri, country).is_ok_and(|said| said == *number);
     let mut places = Vec::new();
     if names == [Name::To] && Uri::parse(message.request_uri()).is_ok_and(|uri| is(&uri)) {
         places.push("Request-URI");
@@ -118,9 +128,10 @@ fn said_in(message: &Message, number: &Number, country: &str, names: &[Name]) ->
     places
 }
 
-fn routes(snapshot: &Snapshot, from: &Trunk, number: &Number, told: &mut Told) {
+/// `first`: the trunk that was tried, which weights may have chosen.
+fn routes(snapshot: &Snapshot, from: &Trunk, wanted: &Wanted<'_>, first: Option<TrunkId>, told: &mut Told) {
     for (route, (place, look)) in
-        snapshot.routes.iter().zip(routing::looks(snapshot, from, number).into_iter().enumerate())
+        snapshot.routes.iter().zip(routing::looks(snapshot, from, wanted).into_iter().enumerate())
     {
         told.routes.push(RouteTold {
             route: place + 1,
@@ -129,19 +140,30 @@ fn routes(snapshot: &Snapshot, from: &Trunk, number: &Number, told: &mut Told) {
             why: match look {
                 Look::Matches => "matches".to_owned(),
                 Look::OtherTrunk => format!("is for calls of another trunk than {}", from.name),
+                Look::OtherCaller => "is for other callers".to_owned(),
+                Look::OtherHeader => "is for INVITEs that say something else in that header field".to_owned(),
+                Look::OtherTime => "is for another hour".to_owned(),
                 Look::OtherNumber => "its pattern does not mean the number".to_owned(),
+                Look::Emergency => "is not for emergency numbers, which this one is (GEN-60)".to_owned(),
                 Look::NotInDirectory => "the directory does not have the number (TDR-46)".to_owned(),
                 Look::Inactive => "the directory says that the user may not be called".to_owned(),
             },
         });
         if look == Look::Matches {
-            hosts(snapshot, route, told);
+            let emergency = snapshot.is_emergency(wanted.number);
+            if !route.weights.is_empty() {
+                told.notes.push("weights chose the first trunk: another call may begin with another".to_owned());
+            }
+            hosts(snapshot, route, emergency, first, told);
         }
     }
 }
 
-fn hosts(snapshot: &Snapshot, route: &Route, told: &mut Told) {
-    let all: Vec<(routing::Target, bool)> = routing::hosts(snapshot, route).collect();
+fn hosts(snapshot: &Snapshot, route: &Route, emergency: bool, first: Option<TrunkId>, told: &mut Told) {
+    let order = |draw| routing::hosts(snapshot, route, draw, emergency);
+    let total: u64 = route.weights.iter().map(|weight| u64::from(*weight)).sum();
+    let chose = |draw: &u64| order(*draw).find(|(_, up)| *up).map(|(target, _)| target.trunk) == first;
+    let all: Vec<(routing::Target, bool)> = order((0..total.min(MAX_DRAWS)).find(chose).unwrap_or(0)).collect();
     let any_up = all.iter().any(|(_, up)| *up);
     for (target, up) in all {
         let Some(trunk) = snapshot.trunk(target.trunk) else { continue };
@@ -161,18 +183,46 @@ fn hosts(snapshot: &Snapshot, route: &Route, told: &mut Told) {
     }
 }
 
+/// Weights beyond this many are not sought for the draw that chose.
+const MAX_DRAWS: u64 = 10_000;
+
 /// A route as the configuration has it.
 fn text(snapshot: &Snapshot, route: &Route) -> String {
     let name = |id: TrunkId| snapshot.trunk(id).map_or("?", |trunk| &*trunk.name);
     let from = route.from.map_or("any trunk", name);
-    let number = match &route.number {
+    let pattern = |pattern: &Pattern| match pattern {
+        Pattern::Exact(text) => text.to_string(),
+        Pattern::Prefix(text) => format!("{text}*"),
+    };
+    let number = |number: &NumberMatch| match number {
         NumberMatch::Any => "*".to_owned(),
         NumberMatch::Directory => "directory".to_owned(),
-        NumberMatch::Pattern(Pattern::Exact(text)) => text.to_string(),
-        NumberMatch::Pattern(Pattern::Prefix(text)) => format!("{text}*"),
+        NumberMatch::Emergency => "emergency".to_owned(),
+        NumberMatch::Pattern(own) => pattern(own),
+        NumberMatch::OneOf(_) => String::new(),
     };
+    let caller = |caller: &CallerMatch| match caller {
+        CallerMatch::Anonymous => "anonymous".to_owned(),
+        CallerMatch::Pattern(own) => pattern(own),
+    };
+    let numbers: Vec<String> = route.number.each().map(number).collect();
+    let mut text = format!("from {from}, number {}", numbers.join(" or "));
+    if !route.caller.is_empty() {
+        let callers: Vec<String> = route.caller.iter().map(caller).collect();
+        text.push_str(&format!(", caller {}", callers.join(" or ")));
+    }
+    match route.header.as_ref().map(|header| (&header.name, &header.test)) {
+        Some((name, HeaderTest::Present(true))) => text.push_str(&format!(", with {name}")),
+        Some((name, HeaderTest::Present(false))) => text.push_str(&format!(", without {name}")),
+        Some((name, HeaderTest::Matches(regex))) => text.push_str(&format!(", {name} like {regex}")),
+        None => {}
+    }
+    if let Some(time) = &route.time {
+        let clock = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
+        text.push_str(&format!(", {} to {} {}", clock(time.from), clock(time.until), time.zone.name));
+    }
     let to: Vec<&str> = route.to.iter().map(|&id| name(id)).collect();
-    format!("from {from}, number {number}, to {}", to.join(", "))
+    format!("{text}, to {}", to.join(", "))
 }
 
 /// What became of each line of the INVITE that came, and what the one that leaves has besides.

@@ -147,7 +147,8 @@ impl Stage {
                 let input = Input::Message { message: Message::clone(&message), flow, peer: peer.clone() };
                 let outcome = self.feed(input, unix_ms);
                 if told.initial {
-                    let heard = Heard { snapshot: &self.snapshot, from: self.trunk.id, peer: &peer, message: &message };
+                    let (snapshot, from) = (&self.snapshot, self.trunk.id);
+                    let heard = Heard { snapshot, from, peer: &peer, message: &message, unix_ms };
                     explain::explain(&heard, &outcome, &mut told);
                 }
                 self.conclude(&mut told, Some(&message), outcome);

@@ -73,6 +73,8 @@ fn trunk(id: u16, transport: Transport) -> Trunk {
         sbc: None,
         max_calls: None,
         max_call_rate: None,
+        country_code: Arc::from(""),
+        dial_plan: Default::default(),
         retired: false,
     }
 }
@@ -160,6 +162,7 @@ impl Site {
             probe_interval: Duration::from_secs(900),
             ask_timeout: Duration::from_secs(2),
             country_code: "49".into(),
+            emergency: Arc::default(),
             max_calls: 100,
             t1: Duration::from_millis(500),
             observe: false,

@@ -177,9 +177,9 @@ fn invite(trunk: &Trunk, plain: &Plain, found: &mut Findings) {
     let anonymous = from.host == "anonymous.invalid";
     if !anonymous {
         // An extension of the caller's own network is no E.164, and its caller's all the same.
-        let digits = !from.user.is_empty() && from.user.bytes().all(|octet| octet.is_ascii_digit());
+        let digits = (1..=5).contains(&from.user.len()) && from.user.bytes().all(|octet| octet.is_ascii_digit());
         found.note(digits || is_global(from.number()), "GEN-57", || {
-            format!("From user {:?} is neither +E.164 nor digits", from.user)
+            format!("From user {:?} is neither +E.164 nor an extension", from.user)
         });
         let asserted = plain.list("P-Asserted-Identity");
         let asserted = asserted.first().map(|value| PlainUri::read(address(value).uri).number().to_owned());

@@ -176,9 +176,9 @@ fn invite(trunk: &Trunk, plain: &Plain, found: &mut Findings) {
         found.note(!is_global(&contact), "TDR-51", || format!("anonymous From, but Contact shows {contact}"));
     } else {
         // TDR-68: an extension of the caller's own network is shown as it is.
-        let digits = !from.user.is_empty() && from.user.bytes().all(|octet| octet.is_ascii_digit());
+        let digits = (1..=5).contains(&from.user.len()) && from.user.bytes().all(|octet| octet.is_ascii_digit());
         found.refuse(digits || is_global(from.number()), "TDR-50", 403, || {
-            format!("From user {:?} is neither +E.164 nor digits", from.user)
+            format!("From user {:?} is neither +E.164 nor an extension", from.user)
         });
         found.note(from.host.eq_ignore_ascii_case(&trunk.fqdn), "TDR-50", || {
             format!("From host {} is not the SBC's FQDN", from.host)
