@@ -90,6 +90,33 @@ pub enum EventKind {
         /// Why, in words.
         why: String,
     },
+    /// A host has answered an OPTIONS of ours, or has not.
+    Asked {
+        /// The trunk.
+        trunk: TrunkId,
+        /// The port that is written for the host, if one is.
+        port: Option<u16>,
+        /// The host's name.
+        host: Arc<str>,
+        /// Its final status; `None`: there was none.
+        status: Option<u16>,
+        /// Whether TLS is up there; `None`: it is not spoken, or was not tried.
+        tls: Option<bool>,
+    },
+    /// A platform has asked us with OPTIONS (TDR-37).
+    AskedBy {
+        /// The trunk.
+        trunk: TrunkId,
+        /// The host of its Contact, else of its From, as far as one could be read.
+        host: Arc<str>,
+    },
+    /// The hub has sent a request for a name of ours that no trunk has (TDR-158).
+    UnknownName {
+        /// A trunk that its sender may be.
+        trunk: TrunkId,
+        /// The name, lower case.
+        host: Arc<str>,
+    },
     /// A message as it came or left; only while someone observes.
     Message(Box<ObservedMessage>),
 }

@@ -194,9 +194,8 @@ pub fn route(snapshot: &Snapshot, from: &Trunk, number: &Number) -> Result<Decis
 fn targets(snapshot: &Snapshot, route: &Route) -> SmallVec<[Target; 4]> {
     let trunks = || route.to.iter().filter_map(|&id| snapshot.trunk(id)).filter(|trunk| !trunk.retired);
     let all = || trunks().flat_map(|trunk| trunk.hosts.iter().enumerate().map(move |host| (trunk.id, host)));
-    let is_up = |trunk, host| !snapshot.down.iter().any(|(id, down)| *id == trunk && down == host);
     let up: SmallVec<[Target; 4]> = all()
-        .filter(|&(trunk, (_, host))| is_up(trunk, host))
+        .filter(|&(id, (_, host))| snapshot.trunk(id).is_some_and(|trunk| !snapshot.is_down(trunk, host)))
         .map(|(trunk, (host, _))| Target { trunk, host })
         .collect();
     if up.is_empty() { all().map(|(trunk, (host, _))| Target { trunk, host }).collect() } else { up }

@@ -4,6 +4,7 @@
 //! operator's keys, the core reads it, nobody changes it. What may connect as a trunk and where a
 //! trunk lets us dial is decided here and nowhere else (design: "Peer, then trunk", "Where we dial").
 
+pub mod diagnosis;
 pub mod platforms;
 
 use crate::flow::{ListenerId, Transport, TrunkId};
@@ -192,6 +193,14 @@ impl Trunk {
                     && host.get(host.len() - suffix.len()..).is_some_and(|end| end.eq_ignore_ascii_case(suffix))
                     && host.as_bytes().get(host.len() - suffix.len() - 1) == Some(&b'.')
             })
+    }
+
+    /// Whether this is the carrier's trunk of a customer's: the hub's, and known to it by a name that the customer's is
+    /// below (TDR-156). The carrier's alone is asked and asks; the customers' inherit its health (TDR-40).
+    pub fn carries(&self, customer: &Self) -> bool {
+        let below = |name: &str| name.to_ascii_lowercase().ends_with(&format!(".{}", self.fqdn.to_ascii_lowercase()));
+        let both = self.kind == Kind::Teams && customer.kind == Kind::Teams;
+        both && !self.retired && self.options_interval.is_some() && below(&customer.fqdn)
     }
 
     /// Whether one of the names of a certificate is expected (TDR-13, GEN-33; RFC 6125: one label for `*`).

@@ -32,6 +32,7 @@ use std::time::Duration;
 use tandem::io::{Answer, Input};
 use tandem::sip::sdp::Sdp;
 use tandem::sip::{Draft, Edits, Message, Method, Name};
+use tandem::trunk::diagnosis::Symptom;
 use tandem::trunk::{EarlyMedia, RequestUriHost, Trunk};
 use world::{Arrived, World};
 
@@ -141,13 +142,32 @@ fn command(world: &mut World, words: &[&str], clauses: &[&str]) -> Outcome {
         // The connection that a platform opened is gone; or the one we opened to it.
         ["lose", name] => {
             let n = world.flows[at(world, name)?];
-            world.input(Input::FlowLost { flow: tandem::flow::FlowId { node: 1, worker: 0, n } });
+            world.input(Input::FlowLost {
+                flow: tandem::flow::FlowId { node: 1, worker: 0, n },
+                symptom: Symptom::Lost,
+            });
         }
         ["lose", "ours", "to", name] => {
             let n = 100 + at(world, name)? as u64;
-            world.input(Input::FlowLost { flow: tandem::flow::FlowId { node: 1, worker: 0, n } });
+            world.input(Input::FlowLost {
+                flow: tandem::flow::FlowId { node: 1, worker: 0, n },
+                symptom: Symptom::Lost,
+            });
         }
         ["unreachable", host] => world.unreachable.push((*host).to_owned()),
+        // OPTIONS by a platform, each from an address and a flow of its own.
+        ["flood", name, count] => {
+            let (at, count) = (at(world, name)?, count.parse::<u16>().map_err(|_| "how many?")?);
+            for n in 0..count {
+                let octets = world.parties[at].initial(&Method::Options, None).finish();
+                let [high, low] = n.to_be_bytes();
+                let source = std::net::SocketAddr::from(([52, 113, high, low], 40_000));
+                world.deliver(at, octets, 1000 * 10 + u64::from(n) * 10 + at as u64, Some(source), true);
+            }
+        }
+        // Why nothing can be sent there.
+        ["because", "the", "certificate"] => world.symptom = Symptom::OurCertificate,
+        ["because", "the", "root"] => world.symptom = Symptom::UnknownRoot,
         ["reachable"] => world.unreachable.clear(),
         ["down", name, host] => {
             let host: usize = host.parse().map_err(|_| "not an index of a host")?;
@@ -224,6 +244,7 @@ fn set(world: &mut World, key: &str, value: &str) -> Outcome {
     match (key.split_once('.'), key) {
         (None, "ask_media") => world.configure(|snapshot| snapshot.edge.ask_media = true),
         (None, "max_calls") => world.configure(|snapshot| snapshot.edge.max_calls = value.parse().unwrap_or(0)),
+        (None, "tenants") => world.tenants(),
         (None, "ask_load") => world.configure(|snapshot| snapshot.edge.ask_load = true),
         (None, "slow_store") => world.slow_store = true,
         (None, "max_transactions") => {
@@ -241,6 +262,7 @@ fn set(world: &mut World, key: &str, value: &str) -> Outcome {
                 "max_call_rate" => trunk.max_call_rate = value.parse().ok(),
                 "methods" => trunk.methods.push(method(value)),
                 "request_uri_host" => trunk.request_uri_host = RequestUriHost::Dialled,
+                "sources" => trunk.sources = vec![value.parse().expect("a range")],
                 "hosts" if value == "rotated" => trunk.hosts.rotate_left(1),
                 "retired" => trunk.retired = true,
                 "name" => trunk.name = value.into(),

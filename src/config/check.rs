@@ -18,7 +18,7 @@ pub(super) fn check(draft: &Draft<'_>, findings: &Findings) {
     for (trunk, section) in draft.settings.trunks.iter().zip(&draft.trunks) {
         own_name(trunk, section);
         listener(trunk, section, &draft.settings);
-        timers(trunk, section);
+        timers(trunk, section, &draft.settings);
         tls(trunk, section);
         sources(trunk, section);
         hosts(trunk, section, draft, findings);
@@ -69,15 +69,21 @@ pub(super) fn is_government(trunk: &Trunk) -> bool {
 }
 
 /// Ringing ends before Genesys does (GEN-82); OPTIONS keep the pace that Teams counts (TDR-32).
-fn timers(settings: &TrunkSettings, section: &Section<'_>) {
+fn timers(settings: &TrunkSettings, section: &Section<'_>, all: &Settings) {
     let trunk = &settings.trunk;
+    let carrier = all.trunks.iter().find(|other| other.trunk.carries(trunk));
     if trunk.ring_timeout >= defaults::RING_LIMIT {
         let message = format!("ring_timeout has to stay below {}", shown(defaults::RING_LIMIT));
         let remedy = "Genesys gives the call up then, and the caller would never hear our answer";
         section.findings().error(section.place("ring_timeout"), message).remedy(remedy).rule("GEN-82");
     }
     let interval = trunk.options_interval.filter(|interval| defaults::TEAMS_OPTIONS.contains(interval));
-    if trunk.kind == Kind::Teams && interval.is_none() {
+    if let (Some(carrier), Some(_)) = (carrier, trunk.options_interval) {
+        let message =
+            format!("trunk `{}` is a customer's of `{}`, which alone sends OPTIONS", trunk.name, carrier.trunk.name);
+        let remedy = "leave options_interval out: the customer inherits the health of its carrier";
+        section.findings().warning(section.place("options_interval"), message).remedy(remedy).rule("TDR-40");
+    } else if trunk.kind == Kind::Teams && interval.is_none() && carrier.is_none() {
         let (least, most) = (shown(*defaults::TEAMS_OPTIONS.start()), shown(*defaults::TEAMS_OPTIONS.end()));
         let message = format!("Teams wants OPTIONS every {least} to {most}, else it takes us for inactive");
         section.findings().warning(section.place("options_interval"), message).rule("TDR-32");

@@ -12,6 +12,7 @@ use crate::number::calling_code;
 use crate::routing::{NumberMatch, Route};
 use crate::settings::*;
 use crate::snapshot::EdgeSettings;
+use crate::trunk::Trunk;
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -96,6 +97,7 @@ pub(super) fn read<'a>(root: Section<'a>, path: &Path, base: &Path) -> Draft<'a>
         trunks.push(read_trunk(&section, around));
         trunk_sections.push(section);
     }
+    ask_carriers_only(&mut trunks, &trunk_sections);
     if trunks.len() > MAX_TRUNKS {
         root.findings().error(root.span(), format!("more than {MAX_TRUNKS} trunks")).remedy("split them over machines");
     }
@@ -133,6 +135,16 @@ pub(super) fn read<'a>(root: Section<'a>, path: &Path, base: &Path) -> Draft<'a>
     root.finish();
     let identities = identities.into_iter().map(|(name, (_, section))| (name, section)).collect();
     Draft { settings, trunks: trunk_sections, identities, routes: route_sections, hosts: host_places }
+}
+
+/// A customer's trunk sends no OPTIONS unless the file says so: its carrier's speaks for it (TDR-40).
+fn ask_carriers_only(trunks: &mut [TrunkSettings], sections: &[Section<'_>]) {
+    let all: Vec<Arc<Trunk>> = trunks.iter().map(|settings| settings.trunk.clone()).collect();
+    for (settings, section) in trunks.iter_mut().zip(sections) {
+        if section.items("options_interval").is_none() && all.iter().any(|other| other.carries(&settings.trunk)) {
+            Arc::make_mut(&mut settings.trunk).options_interval = None;
+        }
+    }
 }
 
 fn read_edge(edge: &Section<'_>, root: &Section<'_>) -> EdgeSettings {

@@ -11,7 +11,7 @@ mod metrics;
 mod records;
 
 pub use alarms::{Alarms, Raised};
-pub use health::{Health, HostState};
+pub use health::{Health, HostState, LastAsked};
 pub use metrics::{Metrics, WorkerGauges};
 pub use records::{Records, Taken};
 
@@ -244,6 +244,22 @@ impl Journal {
                 }
                 self.metrics.host(&name, &host.to_string(), *up);
                 self.health.set(*trunk, host, HostState { up: *up, why: why.clone(), since_ms: unix_ms });
+            }
+            EventKind::Asked { trunk, port, host, status, tls } => {
+                let host = Host { name: host.clone(), port: *port };
+                if status.is_some() {
+                    self.metrics.host_answered(&self.trunk(*trunk), &host.to_string(), unix_ms);
+                }
+                self.health.asked(*trunk, host, *status, *tls, unix_ms);
+            }
+            EventKind::AskedBy { trunk, host } => {
+                self.metrics.asked_by(&self.trunk(*trunk), unix_ms);
+                self.health.asked_by(*trunk, host.clone(), unix_ms);
+            }
+            EventKind::UnknownName { trunk, host } => {
+                let name = self.trunk(*trunk);
+                tracing::warn!(worker, trunk = %name, %host, "no trunk has the name that the hub means");
+                self.health.unknown_name(*trunk, host.clone(), unix_ms);
             }
             EventKind::Message(_) => {}
         }

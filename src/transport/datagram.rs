@@ -10,6 +10,7 @@ use super::resolver::{may_reach, written_port};
 use crate::flow::{FlowId, Hop, ListenerId, Peer, Transport, TrunkId};
 use crate::io::Token;
 use crate::sip::{Message, top_via};
+use crate::trunk::diagnosis::Symptom;
 use bytes::Bytes;
 use hashbrown::HashMap;
 use std::io;
@@ -238,13 +239,13 @@ pub(super) fn send_to_hop(
         let sent = match shared.resolver.resolve(Transport::Udp, &hop.host, port).await {
             Ok(found) => match shared.resolver.allowed(&trunk, &hop.host, found).first() {
                 Some(address) => send_to(&shared, Some(id), &trunk.listeners, hop.trunk, *address, &octets)
-                    .map_err(|error| error.to_string()),
-                None => Err(SendError::Forbidden.to_string()),
+                    .map_err(|error| (error.to_string(), error.symptom())),
+                None => Err((SendError::Forbidden.to_string(), Symptom::Foreign)),
             },
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err((error.to_string(), Symptom::NotResolved)),
         };
-        if let Err(reason) = sent {
-            let _ = shared.arrivals.send(Arrival::SendFailed { token, reason }).await;
+        if let Err((reason, symptom)) = sent {
+            let _ = shared.arrivals.send(Arrival::SendFailed { token, reason, symptom }).await;
         }
     });
     Ok(id)

@@ -16,6 +16,7 @@ use super::{Arrival, SharedState, dial};
 use crate::flow::{FlowId, Hop, ListenerId, Peer, Transport, TrunkId};
 use crate::io::{Destination, Token};
 use crate::sip::{Message, top_via};
+use crate::trunk::diagnosis::Symptom;
 use crate::trunk::name_matches;
 use bytes::Bytes;
 use hashbrown::HashMap;
@@ -60,6 +61,19 @@ pub enum SendError {
     /// The datagram socket took no more.
     #[error("socket full")]
     Full,
+}
+
+impl SendError {
+    /// What it says about the host.
+    pub fn symptom(self) -> Symptom {
+        match self {
+            Self::Forbidden => Symptom::Foreign,
+            Self::Gone | Self::SlowPeer => Symptom::Lost,
+            Self::TooManyConnections | Self::NoTrunk | Self::NoSocket | Self::TooLarge | Self::Full => {
+                Symptom::NotConnected
+            }
+        }
+    }
 }
 
 /// What is open now.
@@ -108,6 +122,8 @@ pub(super) struct Flow {
     origin: Origin,
     link: RefCell<Link>,
     retired: Cell<Option<Instant>>,
+    /// What its end will say about the host.
+    pub(super) symptom: Cell<Symptom>,
     /// Whether its peer offered it for requests back.
     aliased: Cell<bool>,
 }
@@ -396,6 +412,7 @@ impl Shared {
             origin,
             link: RefCell::new(link),
             retired: Cell::new(None),
+            symptom: Cell::new(Symptom::Lost),
             aliased: Cell::new(false),
         });
         self.flows.borrow_mut().insert(flow.id.n, flow.clone());
@@ -437,10 +454,11 @@ impl Shared {
         self.stop_reuse(flow);
         self.flows.borrow_mut().remove(&flow.id.n);
         tracing::debug!(flow = flow.id.n, %reason, "flow gone");
+        let symptom = flow.symptom.get();
         for token in flow.queue.unsent() {
-            let _ = self.arrivals.send(Arrival::SendFailed { token, reason: reason.clone() }).await;
+            let _ = self.arrivals.send(Arrival::SendFailed { token, reason: reason.clone(), symptom }).await;
         }
-        let _ = self.arrivals.send(Arrival::FlowLost { flow: flow.id, reason }).await;
+        let _ = self.arrivals.send(Arrival::FlowLost { flow: flow.id, reason, symptom }).await;
     }
 
     fn stop_reuse(&self, flow: &Flow) {

@@ -288,3 +288,27 @@ fn an_rsa_key_that_is_too_short_is_refused_tdr_4() {
     let all = loaded_in(&folder, LAB).map_or_else(|findings| findings, |loaded| loaded.warnings);
     assert_found_in(&all, Severity::Error, Some("TDR-4"), "key has 1024 bits", "certificate");
 }
+
+#[test]
+fn a_customer_s_trunk_is_below_its_carrier_s_and_only_the_carrier_s_asks_tdr_40_tdr_156() {
+    let mut both = leaf();
+    both.subject_alt_names =
+        CertificateParams::new(vec!["sbc1.example.com".to_owned(), "*.sbc1.example.com".to_owned()])
+            .unwrap()
+            .subject_alt_names;
+    let folder = folder_with(&both, rsa());
+    let customers = |line: &str| {
+        format!(
+            "{LAB}\n[trunk.contoso]\nkind = \"teams\"\nfqdn = \"c1.sbc1.example.com\"\ntls = \"public\"\ntrust = \"ca.pem\"\n{line}\n\
+             [[route]]\nfrom = \"contoso\"\nnumber = \"+4969123*\"\nto = [\"genesys\"]\n"
+        )
+    };
+    let loaded = loaded_in(&folder, &customers("")).unwrap_or_else(|findings| panic!("{}", lines(&findings)));
+    let told = lines(&loaded.warnings);
+    assert!(!told.contains("TDR-32") && !told.contains("TDR-40"), "{told}");
+    assert_eq!(trunk(&loaded.settings, "contoso").options_interval, None);
+    assert!(trunk(&loaded.settings, "teams").options_interval.is_some());
+    let loaded = loaded_in(&folder, &customers("options_interval = \"60 s\"")).unwrap();
+    assert_found_in(&loaded.warnings, Severity::Warning, Some("TDR-40"), "a customer's of `teams`", "options_interval");
+    assert!(trunk(&loaded.settings, "contoso").options_interval.is_some(), "what is written stands");
+}

@@ -239,7 +239,7 @@ impl Running {
     /// The next arrival, which has to be the loss of a flow; returns the reason.
     async fn lost(&mut self, lost: FlowId) -> String {
         match self.arrival().await {
-            Arrival::FlowLost { flow, reason } if flow == lost => reason,
+            Arrival::FlowLost { flow, reason, .. } if flow == lost => reason,
             other => panic!("{other:?}"),
         }
     }
@@ -247,7 +247,7 @@ impl Running {
     /// The next arrival, which has to be the failure of this message; returns the reason.
     async fn failed(&mut self, failed: u64) -> String {
         match self.arrival().await {
-            Arrival::SendFailed { token, reason } if token == Token(failed) => reason,
+            Arrival::SendFailed { token, reason, .. } if token == Token(failed) => reason,
             other => panic!("{other:?}"),
         }
     }
