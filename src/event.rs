@@ -214,6 +214,16 @@ pub struct CallRecord {
     pub status: u16,
     /// Why it ended, in words; the peer's Reason where it gave one (TDR-92).
     pub reason: String,
+    /// The final status of the called side, for a call that it did not take; absent where it gave none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callee_status: Option<u16>,
+    /// The code that the Teams admin centre shows for a failed call, as far as can be told (TDR-162); empty where
+    /// Teams has no part in it, or no code.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub microsoft: String,
+    /// What to do about a failed call ([`codes`](crate::trunk::codes)); empty where nothing is wrong or known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub remedy: String,
     /// Who ended it.
     pub ended_by: EndedBy,
     /// Call-ID of the caller's leg.

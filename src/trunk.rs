@@ -4,6 +4,7 @@
 //! operator's keys, the core reads it, nobody changes it. What may connect as a trunk and where a
 //! trunk lets us dial is decided here and nowhere else (design: "Peer, then trunk", "Where we dial").
 
+pub mod codes;
 pub mod diagnosis;
 pub mod platforms;
 
