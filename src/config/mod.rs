@@ -11,6 +11,7 @@ mod check;
 mod defaults;
 pub mod directory_file;
 mod finding;
+mod gateway;
 mod identity;
 mod own_name;
 mod read;
@@ -24,6 +25,7 @@ mod value;
 
 pub use crate::settings::*;
 pub use finding::{Finding, Severity, Source};
+pub use gateway::check_gateways;
 pub use own_name::{OwnName, REMEDY as OWN_NAME_REMEDY, own_names};
 pub use reload::{Reload, close_trunk, diff, reload, vacate_trunk};
 pub use report::{examine, has_errors, print_json, print_text};
