@@ -83,6 +83,22 @@ pub enum RequestUriHost {
     Dialled,
 }
 
+/// The one version of IP that a trunk speaks (TDR-28: `IPAddressVersion`).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum IpVersion {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl IpVersion {
+    /// Whether `address` is of this version.
+    pub fn is_of(self, address: IpAddr) -> bool {
+        (self == Self::V4) == address.to_canonical().is_ipv4()
+    }
+}
+
 /// A trunk, settled.
 #[derive(Clone, Debug)]
 pub struct Trunk {
@@ -111,6 +127,8 @@ pub struct Trunk {
     /// Names below which in-dialog requests may be dialled, lower case without a leading `*.`
     /// (`pstnhub.microsoft.com`, TDR-83). Hosts and `request_host` are always allowed.
     pub suffixes: Vec<Arc<str>>,
+    /// The version of IP it speaks; `None`: either (TDR-28).
+    pub ip: Option<IpVersion>,
     /// Addresses it may call from, and that we may dial (TDR-21, GEN-23).
     pub sources: Vec<IpNet>,
     /// Listeners it may call; empty: every listener of its transport.
@@ -174,7 +192,12 @@ impl Trunk {
     /// Whether `address` is one of the trunk's.
     pub fn covers(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        self.sources.iter().any(|range| range.contains(&address))
+        self.speaks(address) && self.sources.iter().any(|range| range.contains(&address))
+    }
+
+    /// Whether `address` is of the version of IP that the trunk speaks (TDR-28).
+    pub fn speaks(&self, address: IpAddr) -> bool {
+        self.ip.is_none_or(|version| version.is_of(address))
     }
 
     /// Whether a flow with this source, listener and transport may be the trunk, before TLS.

@@ -10,7 +10,8 @@ use crate::flow::Transport;
 use crate::number::Pattern;
 use crate::routing::{NumberMatch, Route};
 use crate::settings::*;
-use crate::trunk::{Kind, Trunk};
+use crate::sip::host_ip;
+use crate::trunk::{IpVersion, Kind, Trunk};
 use std::net::IpAddr;
 
 /// Adds what it finds to `findings`.
@@ -22,6 +23,7 @@ pub(super) fn check(draft: &Draft<'_>, findings: &Findings) {
         tls(trunk, section);
         sources(trunk, section);
         hosts(trunk, section, draft, findings);
+        version(trunk, section, &draft.settings);
     }
     overlaps(draft);
     routes(draft);
@@ -151,6 +153,37 @@ fn sources(settings: &TrunkSettings, section: &Section<'_>) {
     if let Some(open) = open {
         let message = format!("{open} lets everybody call as trunk `{}`", trunk.name);
         findings.warning(section.place("sources"), message).remedy("list the ranges of the platform");
+    }
+}
+
+/// A trunk of one version of IP has ranges, hosts and a listener of that version (TDR-28).
+fn version(settings: &TrunkSettings, section: &Section<'_>, all: &Settings) {
+    let trunk = &settings.trunk;
+    let Some(version) = trunk.ip else { return };
+    let findings = section.findings();
+    let name = if version == IpVersion::V4 { "IPv4" } else { "IPv6" };
+    if !trunk.sources.is_empty() && !trunk.sources.iter().any(|range| version.is_of(range.addr())) {
+        let message = format!("trunk `{}` speaks {name}, and no range of its sources does", trunk.name);
+        let remedy = format!("list its {name} ranges in sources, or correct ip");
+        findings.error(section.place("ip"), message).remedy(remedy).rule("TDR-28");
+    }
+    for host in &trunk.hosts {
+        if host_ip(&host.name).is_some_and(|address| !version.is_of(address)) {
+            let message = format!("trunk `{}` speaks {name}, and its host {} does not", trunk.name, host.name);
+            findings.error(section.place("ip"), message).remedy("correct hosts or ip").rule("TDR-28");
+        }
+    }
+    let mut listeners = all.listeners.iter().filter(|listener| trunk.listeners.contains(&listener.id)).peekable();
+    // A socket of all IPv6 addresses takes IPv4, too.
+    let takes =
+        |bind: IpAddr| version.is_of(bind) || (version == IpVersion::V4 && bind.is_ipv6() && bind.is_unspecified());
+    if listeners.peek().is_some() && !listeners.any(|listener| takes(listener.bind.ip())) {
+        let message = format!("trunk `{}` speaks {name}, and none of its listeners does", trunk.name);
+        let remedy = match version {
+            IpVersion::V4 => "listen on an IPv4 address: \"tls:0.0.0.0:5061\"",
+            IpVersion::V6 => "listen on an IPv6 address: \"tls:[::]:5061\"",
+        };
+        findings.error(section.place("ip"), message).remedy(remedy).rule("TDR-28");
     }
 }
 

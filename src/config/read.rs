@@ -392,6 +392,7 @@ fn read_connections(root: &Section<'_>) -> ConnectionSettings {
         keepalive: section.duration("keepalive", ANY).unwrap_or(defaults::KEEPALIVE),
         pong_timeout: section.duration_or_off("pong_timeout", ANY).unwrap_or(Some(defaults::PONG_TIMEOUT)),
         idle_timeout: section.duration("idle_timeout", ANY).unwrap_or(defaults::IDLE_TIMEOUT),
+        dscp: section.integer("dscp", 0..=63).and_then(|dscp| u8::try_from(dscp).ok()).unwrap_or(defaults::DSCP),
     };
     section.finish();
     settings

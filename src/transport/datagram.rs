@@ -5,7 +5,7 @@
 
 use super::Arrival;
 use super::endpoint::{SendError, Shared};
-use super::listen::{callers, canonical};
+use super::listen::{callers, canonical, mark};
 use super::resolver::{may_reach, written_port};
 use crate::flow::{FlowId, Hop, ListenerId, Peer, Transport, TrunkId};
 use crate::io::Token;
@@ -106,6 +106,7 @@ pub(super) fn attach(
     receive: bool,
 ) -> io::Result<()> {
     socket.set_nonblocking(true)?;
+    mark(&socket2::SockRef::from(&socket), shared.state.load().connections.dscp);
     let local = socket.local_addr()?;
     if receive {
         let socket = UdpSocket::from_std(socket.try_clone()?)?;
@@ -282,4 +283,12 @@ fn send_to(
     datagrams.send_on(id, octets)?;
     shared.counters.messages_out.add();
     Ok(id)
+}
+
+#[cfg(test)]
+impl Datagrams {
+    /// The mark of each socket.
+    pub(super) fn marks(&self) -> Vec<u32> {
+        self.sockets.iter().filter_map(|(_, _, socket)| socket2::SockRef::from(socket).tos_v4().ok()).collect()
+    }
 }

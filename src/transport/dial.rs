@@ -24,7 +24,7 @@ use tokio_rustls::{LazyConfigAcceptor, TlsConnector};
 pub(super) async fn welcome(shared: Rc<Shared>, accepted: Accepted, mut place: Place) {
     let Accepted { stream, listener, transport, source, trunks } = accepted;
     let Ok(stream) = TcpStream::from_std(stream) else { return };
-    tune(&stream);
+    tune(&stream, shared.state.load().connections.dscp);
     let peer = Peer { source, listener: Some(listener), transport, names: Vec::new(), trunks };
     if transport != Transport::Tls {
         let link = Link { peer: Arc::new(peer), identity: None, open: true };
@@ -142,7 +142,7 @@ async fn connect(shared: &Rc<Shared>, hop: &Hop, address: SocketAddr) -> Result<
         .await
         .map_err(|_| (Symptom::NotConnected, "connect timed out".to_owned()))?
         .map_err(|error| (fault::of_connecting(&error), error.to_string()))?;
-    tune(&stream);
+    tune(&stream, state.connections.dscp);
     shared.counters.dials.add();
     let link = |names: Vec<String>, identity| {
         let trunks = shared.trunks_behind(hop.trunk, address, hop.transport, &names);

@@ -268,6 +268,11 @@ impl Endpoint {
 
 #[cfg(test)]
 impl Endpoint {
+    /// The marks of the datagram sockets.
+    pub(super) fn marks(&self) -> Vec<u32> {
+        self.0.datagrams.borrow().marks()
+    }
+
     /// Serves one end of a pipe as a connection to `hop`, or as one of trunk 0 that called; where no socket is,
     /// time can be the test's.
     pub(super) fn pipe(&self, hop: Option<Hop>) -> tokio::io::DuplexStream {

@@ -312,3 +312,19 @@ fn a_customer_s_trunk_is_below_its_carrier_s_and_only_the_carrier_s_asks_tdr_40_
     assert_found_in(&loaded.warnings, Severity::Warning, Some("TDR-40"), "a customer's of `teams`", "options_interval");
     assert!(trunk(&loaded.settings, "contoso").options_interval.is_some(), "what is written stands");
 }
+
+#[test]
+fn a_trunk_of_one_version_of_ip_has_ranges_hosts_and_listeners_of_it_tdr_28() {
+    use Severity::Error;
+    let v6 = with("trunk.teams", "ip = \"v6\"");
+    assert_found(&v6, Error, Some("TDR-28"), "no range of its sources", "ip = ");
+    assert_found(&v6, Error, Some("TDR-28"), "none of its listeners", "ip = ");
+    let host = with("trunk.teams", "ip = \"v4\"\nhosts = [\"[2001:db8::7]:5061\"]");
+    assert_found(&host, Error, Some("TDR-28"), "its host 2001:db8::7 does not", "ip = ");
+    let told = lines(&found(&with("trunk.teams", "ip = \"v4\"")));
+    assert!(!told.contains("TDR-28"), "{told}");
+    let both =
+        changed("tls:127.0.0.1:5061", "tls:[::]:5061").replace("kind = \"teams\"", "kind = \"teams\"\nip = \"v4\"");
+    let told = lines(&found(&both));
+    assert!(!told.contains("TDR-28"), "{told}");
+}

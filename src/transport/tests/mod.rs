@@ -59,6 +59,7 @@ fn trunk(id: u16, transport: Transport) -> Trunk {
         termination: Termination::Fqdn,
         termination_identifier: "".into(),
         suffixes: vec!["pstnhub.example.com".into()],
+        ip: None,
         sources: vec!["127.0.0.1/32".parse().unwrap(), "127.0.0.2/32".parse().unwrap()],
         listeners: Vec::new(),
         mutual: false,
@@ -103,6 +104,7 @@ impl Site {
             keepalive: Duration::from_secs(60),
             pong_timeout: Some(Duration::from_secs(10)),
             idle_timeout: Duration::from_secs(60),
+            dscp: 24,
         };
         // Names must never reach the real DNS from a test: nobody listens here.
         let name_servers = vec![SocketAddr::from(([127, 0, 0, 1], 1))];
