@@ -33,7 +33,7 @@ use tandem::io::{Answer, Input};
 use tandem::sip::sdp::Sdp;
 use tandem::sip::{Draft, Edits, Message, Method, Name};
 use tandem::trunk::diagnosis::Symptom;
-use tandem::trunk::{EarlyMedia, RequestUriHost, Trunk};
+use tandem::trunk::{EarlyMedia, Host, RequestUriHost, Trunk};
 use world::{Arrived, World};
 
 type Outcome = Result<(), String>;
@@ -222,6 +222,18 @@ fn command(world: &mut World, words: &[&str], clauses: &[&str]) -> Outcome {
             if seen != ((*status).to_owned(), (*by).to_owned()) {
                 return Err(format!("the record is {record:?}"));
             }
+            let mut clauses = clauses.to_vec();
+            if let Some(names) = argument(&clauses, "call-ids") {
+                // The Call-IDs of both legs, as they were on the wire.
+                let (from, to) = names.split_once(' ').ok_or("whose Call-IDs?")?;
+                let (from, to) = (&world.parties[at(world, from)?], &world.parties[at(world, to)?]);
+                let sent = from.last_sent(&Method::Invite).map(Message::call_id);
+                let received = to.received.iter().rev().find(|message| *message.method() == Method::Invite);
+                if (Some(&*record.from_call_id), Some(&*record.to_call_id)) != (sent, received.map(Message::call_id)) {
+                    return Err(format!("the Call-IDs of the record are others: {record:?}"));
+                }
+                clauses.retain(|clause| !clause.starts_with("call-ids"));
+            }
             if let Some(missing) = clauses.iter().find(|part| !format!("{record:?}").contains(**part)) {
                 return Err(format!("{missing} is not in the record {record:?}"));
             }
@@ -263,6 +275,10 @@ fn set(world: &mut World, key: &str, value: &str) -> Outcome {
                 "methods" => trunk.methods.push(method(value)),
                 "request_uri_host" => trunk.request_uri_host = RequestUriHost::Dialled,
                 "sources" => trunk.sources = vec![value.parse().expect("a range")],
+                "hosts" if value == "edges" => {
+                    let edge = |name: &str| Host { name: name.into(), port: Some(5060) };
+                    trunk.hosts = ["192.0.2.10", "192.0.2.12", "192.0.2.13"].map(edge).to_vec();
+                }
                 "hosts" if value == "rotated" => trunk.hosts.rotate_left(1),
                 "retired" => trunk.retired = true,
                 "name" => trunk.name = value.into(),
