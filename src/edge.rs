@@ -20,7 +20,7 @@ use crate::call::forks::Forks;
 use crate::call::{Admission, Call, CallKey, CallSummary, Context, Timer};
 use crate::event::{DropReason, EventKind, ObservedMessage};
 use crate::flow::{FlowId, Now};
-use crate::health::Health;
+use crate::health::{Health, Outcome};
 use crate::identifier::Minter;
 use crate::io::{Answer, Input, Output};
 use crate::routing::Failure;
@@ -133,8 +133,14 @@ impl Edge {
             }
             Input::Malformed { request, fault, flow, peer } => self.handle_malformed(request, fault, flow, &peer),
             Input::Sent { token, flow } => self.cx.transactions.sent(token, flow),
-            Input::SendFailed { token, .. } => self.cx.transactions.send_failed(now.monotonic, token),
-            Input::FlowLost { flow } => self.cx.transactions.flow_lost(now.monotonic, flow),
+            Input::SendFailed { token, symptom, .. } => {
+                self.health.iter_mut().for_each(|health| health.note(symptom));
+                self.cx.transactions.send_failed(now.monotonic, token);
+            }
+            Input::FlowLost { flow, symptom } => {
+                self.health.iter_mut().for_each(|health| health.note(symptom));
+                self.cx.transactions.flow_lost(now.monotonic, flow);
+            }
             Input::Answer { question, result } => self.handle_answer(question, result),
             Input::Saved { call, revision } => self.handle_saved(call, revision),
             Input::Restored { call, octets } => self.handle_restored(call, &octets),
@@ -276,7 +282,7 @@ impl Edge {
     fn handle_failure(&mut self, id: crate::transaction::ClientId, user: u64, failure: Failure) {
         if user == CallKey::NONE.0 {
             if let Some(health) = &mut self.health {
-                health.handle_result(&mut self.cx, id, None);
+                health.handle_result(&mut self.cx, id, &Outcome::Failed(failure));
             }
             return;
         }
@@ -298,9 +304,9 @@ impl Edge {
     fn handle_response(&mut self, response: &Message) {
         match self.cx.transactions.receive_response(self.cx.now.monotonic, response) {
             Some(matched) if matched.user == CallKey::NONE.0 => {
-                let status = response.status().filter(|&status| status >= 200);
-                if let (Some(health), Some(status)) = (&mut self.health, status) {
-                    health.handle_result(&mut self.cx, matched.id, Some(status));
+                let is_final = response.status().is_some_and(|status| status >= 200);
+                if let Some(health) = self.health.as_mut().filter(|_| is_final) {
+                    health.handle_result(&mut self.cx, matched.id, &Outcome::Answer(response));
                 }
             }
             Some(matched) => {

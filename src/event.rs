@@ -96,6 +96,33 @@ pub enum EventKind {
         /// Why, in words.
         why: String,
     },
+    /// A host has answered an OPTIONS of ours, or has not.
+    Asked {
+        /// The trunk.
+        trunk: TrunkId,
+        /// The port that is written for the host, if one is.
+        port: Option<u16>,
+        /// The host's name.
+        host: Arc<str>,
+        /// Its final status; `None`: there was none.
+        status: Option<u16>,
+        /// Whether TLS is up there; `None`: it is not spoken, or was not tried.
+        tls: Option<bool>,
+    },
+    /// A platform has asked us with OPTIONS (TDR-37).
+    AskedBy {
+        /// The trunk.
+        trunk: TrunkId,
+        /// The host of its Contact, else of its From, as far as one could be read.
+        host: Arc<str>,
+    },
+    /// The hub has sent a request for a name of ours that no trunk has (TDR-158).
+    UnknownName {
+        /// A trunk that its sender may be.
+        trunk: TrunkId,
+        /// The name, lower case.
+        host: Arc<str>,
+    },
     /// A message as it came or left; only while someone observes.
     Message(Box<ObservedMessage>),
 }
@@ -193,6 +220,16 @@ pub struct CallRecord {
     pub status: u16,
     /// Why it ended, in words; the peer's Reason where it gave one (TDR-92).
     pub reason: String,
+    /// The final status of the called side, for a call that it did not take; absent where it gave none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callee_status: Option<u16>,
+    /// The code that the Teams admin centre shows for a failed call, as far as can be told (TDR-162); empty where
+    /// Teams has no part in it, or no code.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub microsoft: String,
+    /// What to do about a failed call ([`codes`](crate::trunk::codes)); empty where nothing is wrong or known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub remedy: String,
     /// Who ended it.
     pub ended_by: EndedBy,
     /// Call-ID of the caller's leg.

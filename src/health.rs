@@ -5,15 +5,17 @@
 //! counts: 403 means that the trunk is not known there. For the others any answer is a sign of life.
 //! What is known of a host goes by its name and port: a reload may give its place to another. A trunk
 //! whose hosts are all down has an alarm of its own; its calls are tried all the same ([`routing`]).
+//! Why a host is down, and what to do, is a row of [`diagnosis`](crate::trunk::diagnosis).
 
 use crate::call::{CallKey, Context};
 use crate::event::{Alarm, EventKind, Severity};
-use crate::flow::TrunkId;
+use crate::flow::{Transport, TrunkId};
 use crate::identifier::Minter;
 use crate::normalize;
-use crate::routing;
-use crate::sip::{Draft, Method, Name};
+use crate::routing::{self, Failure};
+use crate::sip::{Draft, Message, Method, Name, reasons};
 use crate::transaction::ClientId;
+use crate::trunk::diagnosis::{Symptom, diagnosis};
 use crate::trunk::{Host, Kind, Trunk};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,12 +25,18 @@ use std::time::{Duration, Instant};
 /// The jitter on top of the interval, in milliseconds: the gap is never below it (TDR-32: 60 to 65 s).
 const JITTER_MS: u32 = 5_000;
 
+/// How long the hub may have taken none of our OPTIONS before that is an alarm: one of them may be lost, and of the
+/// shortest window that Microsoft publishes, 3 minutes, a third is left to act (TDR-38).
+const DEMOTION_NOTICE: Duration = Duration::from_secs(120);
+
 /// The states of all hosts that get our OPTIONS.
 #[derive(Debug, Default)]
 pub struct Health {
     hosts: BTreeMap<(TrunkId, Host), HostState>,
     /// Trunks without a host that is up.
     dark: BTreeSet<TrunkId>,
+    /// What the shell said of the failure that comes next.
+    noted: Option<Symptom>,
 }
 
 #[derive(Debug)]
@@ -37,7 +45,22 @@ struct HostState {
     pending: Option<ClientId>,
     /// `None` before the first result.
     up: Option<bool>,
+    /// Why it is down.
+    symptom: Option<Symptom>,
+    /// When it last took an OPTIONS; at first, since when it is asked.
+    taken: Instant,
+    /// Whether the alarm about that was raised.
+    demoted: bool,
     cseq: u32,
+}
+
+/// How an OPTIONS of ours ended.
+#[derive(Debug)]
+pub enum Outcome<'a> {
+    /// With this final response.
+    Answer(&'a Message),
+    /// Without one.
+    Failed(Failure),
 }
 
 impl Health {
@@ -52,17 +75,29 @@ impl Health {
             .collect();
         self.hosts.retain(|host, _| wanted.contains(host));
         for host in wanted {
-            let due = cx.now.monotonic;
-            self.hosts.entry(host).or_insert(HostState { due, pending: None, up: None, cseq: 0 });
+            let now = cx.now.monotonic;
+            self.hosts.entry(host).or_insert(HostState {
+                due: now,
+                pending: None,
+                up: None,
+                symptom: None,
+                taken: now,
+                demoted: false,
+                cseq: 0,
+            });
         }
         for id in self.dark.clone() {
             self.judge(cx, id);
         }
     }
 
-    /// When the next OPTIONS is due.
+    /// When the next OPTIONS is due, or an alarm about one that is missing.
     pub fn poll_timeout(&self, draining: bool) -> Option<Instant> {
-        if draining { None } else { self.hosts.values().map(|host| host.due).min() }
+        let next = |state: &HostState| match state.demoted {
+            true => state.due,
+            false => state.due.min(state.taken + DEMOTION_NOTICE),
+        };
+        if draining { None } else { self.hosts.values().map(next).min() }
     }
 
     /// Sends what is due. While draining nothing is sent: the platforms take us out of use (TDR-128).
@@ -74,6 +109,13 @@ impl Health {
         for ((id, host), state) in &mut self.hosts {
             let Some(trunk) = cx.snapshot.trunk(*id).cloned() else { continue };
             let Some(index) = trunk.hosts.iter().position(|own| own == host) else { continue };
+            if !state.demoted && state.taken + DEMOTION_NOTICE <= now {
+                // Said once; what is no hub demotes nobody.
+                state.demoted = true;
+                if trunk.kind == Kind::Teams {
+                    cx.event(None, EventKind::Alarm(demotion(&trunk, host, true)));
+                }
+            }
             let (true, Some(interval)) = (state.due <= now, trunk.options_interval) else { continue };
             let jitter = u64::from(cx.minter.cseq() % JITTER_MS);
             state.due = now + interval + Duration::from_millis(jitter);
@@ -84,17 +126,45 @@ impl Health {
         }
     }
 
-    /// The result of an OPTIONS: its final status, or `None` when none came. Returns whether it was one of ours.
-    pub fn handle_result(&mut self, cx: &mut Context, client: ClientId, status: Option<u16>) -> bool {
+    /// What the shell knows of the failure that follows: a message that could not be sent, a flow that is gone.
+    pub fn note(&mut self, symptom: Symptom) {
+        self.noted = Some(symptom);
+    }
+
+    /// The result of an OPTIONS. Returns whether it was one of ours.
+    pub fn handle_result(&mut self, cx: &mut Context, client: ClientId, outcome: &Outcome<'_>) -> bool {
+        let noted = self.noted.take();
         let Some(((id, host), state)) = self.hosts.iter_mut().find(|(_, state)| state.pending == Some(client)) else {
             return false;
         };
         let (id, host) = (*id, host.clone());
         state.pending = None;
         let Some(trunk) = cx.snapshot.trunk(id).cloned() else { return true };
+        let status = match outcome {
+            Outcome::Answer(response) => response.status(),
+            Outcome::Failed(_) => None,
+        };
         let up = is_up(trunk.kind, status);
-        if state.up.replace(up) != Some(up) {
-            report(cx, &trunk, &host, up, status);
+        let symptom = if up { None } else { Some(symptom(outcome, noted)) };
+        if up {
+            state.taken = cx.now.monotonic;
+            if std::mem::take(&mut state.demoted) && trunk.kind == Kind::Teams {
+                cx.event(None, EventKind::Alarm(demotion(&trunk, &host, false)));
+            }
+        }
+        let tls = match symptom {
+            _ if trunk.transport != Transport::Tls => None,
+            Some(symptom) => symptom.tls(),
+            None => Some(true),
+        };
+        let (port, name) = (host.port, host.name.clone());
+        cx.event(None, EventKind::Asked { trunk: id, port, host: name, status, tls });
+        let news = state.up.replace(up) != Some(up);
+        if state.symptom != symptom || news {
+            state.symptom = symptom;
+            report(cx, &trunk, &host, symptom, status);
+        }
+        if news {
             self.judge(cx, id);
         }
         true
@@ -122,14 +192,15 @@ pub fn is_up(kind: Kind, status: Option<u16>) -> bool {
     }
 }
 
-/// What to do about a host that counts as down after this status.
-pub fn remedy(kind: Kind, status: Option<u16>) -> &'static str {
-    match (kind, status) {
-        (Kind::Teams, Some(403)) => {
-            "Teams does not know this SBC: pair the trunk's fqdn in the tenant, or correct fqdn (TDR-35)"
+/// What an OPTIONS that does not count says about its host; `noted` is what the shell knows.
+fn symptom(outcome: &Outcome<'_>, noted: Option<Symptom>) -> Symptom {
+    match outcome {
+        Outcome::Answer(response) => {
+            let cause = reasons(response).find(|reason| reason.protocol.eq_ignore_ascii_case("Q.850"));
+            Symptom::of_answer(response.status().unwrap_or(0), cause.and_then(|reason| reason.cause))
         }
-        (Kind::Genesys, None) => "check the trunk's access list in Genesys, the firewall and the region (GEN-23)",
-        _ => "check name resolution, firewall, certificates and the platform's status",
+        Outcome::Failed(Failure::Timeout | Failure::Status(_)) => Symptom::Silent,
+        Outcome::Failed(Failure::Unreachable | Failure::Lost) => noted.unwrap_or(Symptom::Lost),
     }
 }
 
@@ -142,13 +213,22 @@ fn no_host(trunk: &Trunk, raised: bool) -> Alarm {
     Alarm { key: format!("trunk_down:{}", trunk.name), severity: Severity::Critical, raised, text, remedy }
 }
 
-fn report(cx: &mut Context, trunk: &Trunk, host: &Host, up: bool, status: Option<u16>) {
-    let why = match status {
-        Some(status) => format!("OPTIONS answered with {status}"),
-        None => "OPTIONS not answered".to_owned(),
+fn demotion(trunk: &Trunk, host: &Host, raised: bool) -> Alarm {
+    let text = match raised {
+        true => format!("{host} has taken no OPTIONS of trunk {} for {} s", trunk.name, DEMOTION_NOTICE.as_secs()),
+        false => format!("{host} takes OPTIONS of trunk {}", trunk.name),
     };
-    let remedy = remedy(trunk.kind, status);
-    let (port, name) = (host.port, host.name.clone());
+    let remedy = diagnosis(trunk.kind, Symptom::Demotion).remedy;
+    Alarm { key: format!("demotion:{}:{host}", trunk.name), severity: Severity::Critical, raised, text, remedy }
+}
+
+fn report(cx: &mut Context, trunk: &Trunk, host: &Host, symptom: Option<Symptom>, status: Option<u16>) {
+    let why = match (status, symptom) {
+        (Some(status), _) => format!("OPTIONS answered with {status}"),
+        (None, symptom) => symptom.unwrap_or(Symptom::Silent).words().to_owned(),
+    };
+    let remedy = symptom.map_or("", |symptom| diagnosis(trunk.kind, symptom).remedy);
+    let (port, name, up) = (host.port, host.name.clone(), symptom.is_none());
     cx.event(None, EventKind::Host { trunk: trunk.id, port, host: name, up, why: why.clone() });
     let alarm = Alarm {
         key: format!("host:{}:{host}", trunk.name),

@@ -8,6 +8,7 @@ use crate::event::Event;
 use crate::flow::{FlowId, Hop, Peer};
 use crate::sip::{Malformed, Message};
 use crate::snapshot::Snapshot;
+use crate::trunk::diagnosis::Symptom;
 use bytes::Bytes;
 use bytestring::ByteString;
 use std::sync::Arc;
@@ -59,11 +60,15 @@ pub enum Input {
         token: Token,
         /// What went wrong, in words without personal data.
         reason: String,
+        /// What that says about the host.
+        symptom: Symptom,
     },
     /// A flow is gone, with whatever was on it.
     FlowLost {
         /// The flow.
         flow: FlowId,
+        /// What that says about the host.
+        symptom: Symptom,
     },
     /// What an [`Output::Ask`] asked for. Late answers are ignored.
     Answer {

@@ -338,10 +338,9 @@ pub fn hosts<'s>(
     let order = first.into_iter().chain((0..route.to.len()).filter(move |place| Some(*place) != first));
     let trunks = order.filter_map(|place| snapshot.trunk(*route.to.get(place)?));
     let trunks = trunks.filter(move |trunk| !trunk.retired && !(emergency && trunk.kind == Kind::Teams));
-    let is_up = |trunk, host: &_| !snapshot.down.iter().any(|(id, down)| *id == trunk && down == host);
     trunks.flat_map(move |trunk| {
         let hosts = trunk.hosts.iter().enumerate();
-        hosts.map(move |(place, host)| (Target { trunk: trunk.id, host: place }, is_up(trunk.id, host)))
+        hosts.map(move |(place, host)| (Target { trunk: trunk.id, host: place }, !snapshot.is_down(trunk, host)))
     })
 }
 

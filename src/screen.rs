@@ -17,7 +17,7 @@ use crate::sip::sdp::Sdp;
 use crate::sip::{Draft, Message, Method, Name, NameAddr, Scheme, Uri, decimal, sdp_part};
 use crate::snapshot::Snapshot;
 use crate::transaction::ServerId;
-use crate::trunk::{Kind, Trunk};
+use crate::trunk::{Kind, Trunk, codes};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -140,6 +140,9 @@ impl Refused {
         if peer.trunks.is_empty() {
             return None;
         }
+        let seen =
+            trunk.as_ref().filter(|trunk| trunk.kind == Kind::Teams).map(|_| codes::of_ours(self.refusal.status()));
+        let (microsoft, remedy) = seen.map(|seen| (seen.microsoft, seen.remedy.to_owned())).unwrap_or_default();
         let conversation = trunk.as_ref().filter(|trunk| trunk.kind == Kind::Genesys);
         let conversation = conversation.and_then(|_| request.extension("x-inin-cnv").next());
         let country_code = cx.snapshot.edge.country_code.clone();
@@ -160,6 +163,8 @@ impl Refused {
             callee: Pii::new(called),
             status: self.refusal.status(),
             reason: self.refusal.to_string(),
+            microsoft,
+            remedy,
             ended_by: EndedBy::Tandem,
             from_call_id: written(request.call_id()),
             conversation: conversation.map(written).unwrap_or_default(),

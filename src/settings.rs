@@ -181,6 +181,8 @@ pub struct ConnectionSettings {
     pub pong_timeout: Option<Duration>,
     /// How long a connection may be silent before it is closed.
     pub idle_timeout: Duration,
+    /// The DSCP of what leaves, 0 to 63; 0 marks nothing (GEN-53).
+    pub dscp: u8,
 }
 
 /// Reads a file that an operator named, of at most `limit` octets: a name may lead to a device without end.

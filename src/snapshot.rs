@@ -88,6 +88,20 @@ impl Snapshot {
     pub fn trunk_named(&self, name: &str) -> Option<&Arc<Trunk>> {
         self.trunks.iter().find(|trunk| &*trunk.name == name)
     }
+
+    /// Whether a host of a trunk is down. A customer's trunk asks nobody: it is as well as its carrier's (TDR-40).
+    pub fn is_down(&self, trunk: &Trunk, host: &Host) -> bool {
+        let asked = self.asked(trunk);
+        self.down.iter().any(|(id, down)| *id == asked && down == host)
+    }
+
+    /// Whose OPTIONS tell of the hosts of a trunk: its own, or its carrier's where it sends none (TDR-40).
+    pub fn asked(&self, trunk: &Trunk) -> TrunkId {
+        match trunk.options_interval {
+            Some(_) => trunk.id,
+            None => self.trunks.iter().find(|other| other.carries(trunk)).map_or(trunk.id, |carrier| carrier.id),
+        }
+    }
 }
 
 /// The key of [`Snapshot::addresses`]: what RFC 3263 depends on. `port` is the one written, if any.

@@ -4,6 +4,8 @@
 //! operator's keys, the core reads it, nobody changes it. What may connect as a trunk and where a
 //! trunk lets us dial is decided here and nowhere else (design: "Peer, then trunk", "Where we dial").
 
+pub mod codes;
+pub mod diagnosis;
 pub mod platforms;
 
 use crate::flow::{ListenerId, Transport, TrunkId};
@@ -82,6 +84,22 @@ pub enum RequestUriHost {
     Dialled,
 }
 
+/// The one version of IP that a trunk speaks (TDR-28: `IPAddressVersion`).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum IpVersion {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl IpVersion {
+    /// Whether `address` is of this version.
+    pub fn is_of(self, address: IpAddr) -> bool {
+        (self == Self::V4) == address.to_canonical().is_ipv4()
+    }
+}
+
 /// A trunk, settled.
 #[derive(Clone, Debug)]
 pub struct Trunk {
@@ -110,6 +128,8 @@ pub struct Trunk {
     /// Names below which in-dialog requests may be dialled, lower case without a leading `*.`
     /// (`pstnhub.microsoft.com`, TDR-83). Hosts and `request_host` are always allowed.
     pub suffixes: Vec<Arc<str>>,
+    /// The version of IP it speaks; `None`: either (TDR-28).
+    pub ip: Option<IpVersion>,
     /// Addresses it may call from, and that we may dial (TDR-21, GEN-23).
     pub sources: Vec<IpNet>,
     /// Listeners it may call; empty: every listener of its transport.
@@ -188,7 +208,12 @@ impl Trunk {
     /// Whether `address` is one of the trunk's.
     pub fn covers(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        self.sources.iter().any(|range| range.contains(&address))
+        self.speaks(address) && self.sources.iter().any(|range| range.contains(&address))
+    }
+
+    /// Whether `address` is of the version of IP that the trunk speaks (TDR-28).
+    pub fn speaks(&self, address: IpAddr) -> bool {
+        self.ip.is_none_or(|version| version.is_of(address))
     }
 
     /// Whether a flow with this source, listener and transport may be the trunk, before TLS.
@@ -208,6 +233,14 @@ impl Trunk {
                     && host.get(host.len() - suffix.len()..).is_some_and(|end| end.eq_ignore_ascii_case(suffix))
                     && host.as_bytes().get(host.len() - suffix.len() - 1) == Some(&b'.')
             })
+    }
+
+    /// Whether this is the carrier's trunk of a customer's: the hub's, and known to it by a name that the customer's is
+    /// below (TDR-156). The carrier's alone is asked and asks; the customers' inherit its health (TDR-40).
+    pub fn carries(&self, customer: &Self) -> bool {
+        let below = |name: &str| name.to_ascii_lowercase().ends_with(&format!(".{}", self.fqdn.to_ascii_lowercase()));
+        let both = self.kind == Kind::Teams && customer.kind == Kind::Teams;
+        both && !self.retired && self.options_interval.is_some() && below(&customer.fqdn)
     }
 
     /// Whether one of the names of a certificate is expected (TDR-13, GEN-33; RFC 6125: one label for `*`).

@@ -50,9 +50,11 @@ fn fault(item: &str, files: &mut BTreeMap<String, String>) -> Option<String> {
     (!found).then(|| format!("{path} has no test {name}"))
 }
 
-/// Whether `line` is an argument that makes a test of this name: `name: script` or `name Scenario,` (tests/sipp, tests/twin.rs).
+/// Whether `line` is an argument that makes a test of this name: `name: script` or `name Scenario,` (tests/sipp, tests/twin.rs), in a
+/// file of tests or one step further in, in a `mod tests`.
 fn made_by_macro(line: &str, name: &str) -> bool {
-    line.strip_prefix("    ").and_then(|line| line.strip_prefix(name)).is_some_and(|rest| {
+    let inner = line.strip_prefix("        ").or_else(|| line.strip_prefix("    "));
+    inner.and_then(|line| line.strip_prefix(name)).is_some_and(|rest| {
         rest.starts_with(": ") || rest.strip_prefix(' ').is_some_and(|scenario| scenario.ends_with(','))
     })
 }

@@ -36,7 +36,8 @@ use tandem::rules::{Action, Condition, Direction, Rule, Rules, Target, Template}
 use tandem::sip::sdp::Sdp;
 use tandem::sip::{Draft, Edits, Message, Method, Name};
 use tandem::snapshot::{CallerMatch, HeaderMatch, HeaderTest, NumberMatch, Route, Schedule, Zone};
-use tandem::trunk::{EarlyMedia, RequestUriHost, Trunk};
+use tandem::trunk::diagnosis::Symptom;
+use tandem::trunk::{EarlyMedia, Host, RequestUriHost, Trunk};
 use world::{Arrived, World};
 
 type Outcome = Result<(), String>;
@@ -155,13 +156,32 @@ fn command(world: &mut World, words: &[&str], clauses: &[&str]) -> Outcome {
         // The connection that a platform opened is gone; or the one we opened to it.
         ["lose", name] => {
             let n = world.flows[at(world, name)?];
-            world.input(Input::FlowLost { flow: tandem::flow::FlowId { node: 1, worker: 0, n } });
+            world.input(Input::FlowLost {
+                flow: tandem::flow::FlowId { node: 1, worker: 0, n },
+                symptom: Symptom::Lost,
+            });
         }
         ["lose", "ours", "to", name] => {
             let n = 100 + at(world, name)? as u64;
-            world.input(Input::FlowLost { flow: tandem::flow::FlowId { node: 1, worker: 0, n } });
+            world.input(Input::FlowLost {
+                flow: tandem::flow::FlowId { node: 1, worker: 0, n },
+                symptom: Symptom::Lost,
+            });
         }
         ["unreachable", host] => world.unreachable.push((*host).to_owned()),
+        // OPTIONS by a platform, each from an address and a flow of its own.
+        ["flood", name, count] => {
+            let (at, count) = (at(world, name)?, count.parse::<u16>().map_err(|_| "how many?")?);
+            for n in 0..count {
+                let octets = world.parties[at].initial(&Method::Options, None).finish();
+                let [high, low] = n.to_be_bytes();
+                let source = std::net::SocketAddr::from(([52, 113, high, low], 40_000));
+                world.deliver(at, octets, 1000 * 10 + u64::from(n) * 10 + at as u64, Some(source), true);
+            }
+        }
+        // Why nothing can be sent there.
+        ["because", "the", "certificate"] => world.symptom = Symptom::OurCertificate,
+        ["because", "the", "root"] => world.symptom = Symptom::UnknownRoot,
         ["reachable"] => world.unreachable.clear(),
         ["down", name, host] => {
             let host: usize = host.parse().map_err(|_| "not an index of a host")?;
@@ -216,6 +236,18 @@ fn command(world: &mut World, words: &[&str], clauses: &[&str]) -> Outcome {
             if seen != ((*status).to_owned(), (*by).to_owned()) {
                 return Err(format!("the record is {record:?}"));
             }
+            let mut clauses = clauses.to_vec();
+            if let Some(names) = argument(&clauses, "call-ids") {
+                // The Call-IDs of both legs, as they were on the wire.
+                let (from, to) = names.split_once(' ').ok_or("whose Call-IDs?")?;
+                let (from, to) = (&world.parties[at(world, from)?], &world.parties[at(world, to)?]);
+                let sent = from.last_sent(&Method::Invite).map(Message::call_id);
+                let received = to.received.iter().rev().find(|message| *message.method() == Method::Invite);
+                if (Some(&*record.from_call_id), Some(&*record.to_call_id)) != (sent, received.map(Message::call_id)) {
+                    return Err(format!("the Call-IDs of the record are others: {record:?}"));
+                }
+                clauses.retain(|clause| !clause.starts_with("call-ids"));
+            }
             if let Some(missing) = clauses.iter().find(|part| !format!("{record:?}").contains(**part)) {
                 return Err(format!("{missing} is not in the record {record:?}"));
             }
@@ -265,6 +297,7 @@ fn set(world: &mut World, key: &str, value: &str) -> Outcome {
     match (key.split_once('.'), key) {
         (None, "ask_media") => world.configure(|snapshot| snapshot.edge.ask_media = true),
         (None, "max_calls") => world.configure(|snapshot| snapshot.edge.max_calls = value.parse().unwrap_or(0)),
+        (None, "tenants") => world.tenants(),
         (None, "ask_load") => world.configure(|snapshot| snapshot.edge.ask_load = true),
         (None, "slow_store") => world.slow_store = true,
         (None, "max_transactions") => {
@@ -289,6 +322,11 @@ fn set(world: &mut World, key: &str, value: &str) -> Outcome {
                     let step = Step { fits: Fits::Prefix(prefix.into()), replacement: replacement.into() };
                     let plan = &mut trunk.dial_plan;
                     (if key == "in" { &mut plan.inbound } else { &mut plan.outbound }).push(step);
+                }
+                "sources" => trunk.sources = vec![value.parse().expect("a range")],
+                "hosts" if value == "edges" => {
+                    let edge = |name: &str| Host { name: name.into(), port: Some(5060) };
+                    trunk.hosts = ["192.0.2.10", "192.0.2.12", "192.0.2.13"].map(edge).to_vec();
                 }
                 "hosts" if value == "rotated" => trunk.hosts.rotate_left(1),
                 "retired" => trunk.retired = true,

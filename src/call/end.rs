@@ -9,10 +9,12 @@ use super::forks::Forks;
 use super::leg::{Errand, Incoming, LegState};
 use super::set_up::phrase;
 use super::{Call, Phase, Side};
-use crate::event::{EndedBy, EventKind};
+use crate::event::{Alarm, EndedBy, EventKind, Severity};
 use crate::io::Output;
 use crate::normalize;
+use crate::routing::Failure;
 use crate::sip::{Method, Name};
+use crate::trunk::{Kind, codes};
 use std::sync::Arc;
 
 impl Call {
@@ -142,8 +144,42 @@ impl Call {
         if self.revision > 0 {
             cx.output(Output::Forget { call: self.id, revision: self.revision });
         }
+        if self.caller.trunk.kind == Kind::Teams && self.record.microsoft.is_empty() && self.record.status >= 400 {
+            let codes::Explanation { microsoft, remedy } = codes::of_ours(self.record.status);
+            self.record.microsoft = microsoft;
+            if self.record.remedy.is_empty() {
+                self.record.remedy = remedy.to_owned();
+            }
+        }
         let record = Arc::new(self.record.clone());
         cx.event(Some(self.id), EventKind::CallEnded(record));
+    }
+
+    /// Writes into the record what the failure of the last target means and what to do (TDR-162, GEN-86). A 488 of
+    /// Genesys fails every such call, so it is an alarm (GEN-48).
+    pub(super) fn explain(&mut self, cx: &mut Context, kind: Kind, failure: Failure) {
+        let explanation = match failure {
+            Failure::Status(status) => {
+                self.record.callee_status = Some(status);
+                codes::of_answer(kind, status)
+            }
+            Failure::Timeout | Failure::Lost => Some(codes::of_silence(kind, true)),
+            Failure::Unreachable => Some(codes::of_silence(kind, false)),
+        };
+        let Some(codes::Explanation { microsoft, remedy }) = explanation else { return };
+        self.record.microsoft = microsoft;
+        self.record.remedy = remedy.to_owned();
+        if (kind, failure) == (Kind::Genesys, Failure::Status(488)) {
+            let trunk = &self.record.to_trunk;
+            let alarm = Alarm {
+                key: format!("not_acceptable:{trunk}"),
+                severity: Severity::Critical,
+                raised: true,
+                text: format!("trunk {trunk} answered a call with 488: media profiles do not match"),
+                remedy,
+            };
+            cx.event(Some(self.id), EventKind::Alarm(alarm));
+        }
     }
 
     /// Removes every trace of a call that is over, but for the ACKs that its peers may ask for again:

@@ -49,6 +49,7 @@ impl Call {
             Next::TryNext | Next::TryOneMore => failure.status(),
             Next::GiveUp(status) => status,
         };
+        self.explain(cx, kind, failure);
         let heard = normalize::final_status(kind, self.caller.trunk.kind, status);
         let why = response.map_or_else(|| failure.explanation().to_owned(), normalize::explanation);
         let reason = response.and_then(|response| normalize::reason(kind, self.caller.trunk.kind, response));

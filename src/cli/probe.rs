@@ -6,12 +6,10 @@ use crate::flow::{Transport, TrunkId};
 use crate::health;
 use crate::identifier::Minter;
 use crate::sip::Uri;
-use crate::transport::{
-    CertificateFacts, Counters, ProbeFailure, ProbeTarget, ProbeTls, Probed, Resolver, TrustRule, probe,
-};
+use crate::transport::{CertificateFacts, Counters, ProbeFailure, ProbeTarget, ProbeTls, Probed, Resolver, probe};
+use crate::trunk::diagnosis::{Symptom, diagnosis};
 use crate::trunk::{Kind, Trunk, platforms};
 use bytes::Bytes;
-use rustls::AlertDescription as Alert;
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -211,95 +209,35 @@ impl Verdict {
         let code = if status == Some(403) { exit::NO_PERMISSION } else { exit::UNAVAILABLE };
         let (status, reason, _) = found.answer.clone().unwrap_or_default();
         let what = Some(format!("the host does not count as up: {status} {reason}"));
-        Self { code, step: "options", what, remedy: health::remedy(kind, Some(status)).to_owned() }
+        let remedy = diagnosis(kind, Symptom::of_answer(status, None)).remedy.to_owned();
+        Self { code, step: "options", what, remedy }
     }
 }
 
 /// Exit code and remedy of a failure.
 fn consequence(failure: &ProbeFailure, kind: Kind, target: &ProbeTarget) -> (u8, String) {
-    let (code, remedy) = match failure {
-        ProbeFailure::ForeignName { .. } => {
-            (exit::NO_PERMISSION, "correct the name, or add it to hosts or suffixes of the trunk")
+    let symptom = failure.symptom();
+    let code = match failure {
+        ProbeFailure::NotResolved(_) => exit::NO_HOST,
+        ProbeFailure::ForeignName { .. } | ProbeFailure::ForeignAddresses { .. } | ProbeFailure::Untrusted { .. } => {
+            exit::NO_PERMISSION
         }
-        ProbeFailure::NotResolved(_) => {
-            (exit::NO_HOST, "correct the name, or look at [dns], [hosts] and the name servers")
+        ProbeFailure::NotConnected => exit::UNAVAILABLE,
+        ProbeFailure::Alert(_) if matches!(symptom, Symptom::OurCertificate | Symptom::OursExpired) => {
+            exit::NO_PERMISSION
         }
-        ProbeFailure::ForeignAddresses { .. } => (
-            exit::NO_PERMISSION,
-            "if the platform has moved, add the range to sources of the trunk; else the DNS is wrong",
-        ),
-        ProbeFailure::NotConnected if kind == Kind::Genesys => {
-            (exit::UNAVAILABLE, "check port, firewall, and the trunk's access list in Genesys (GEN-23)")
+        ProbeFailure::Alert(_) | ProbeFailure::Handshake(_) | ProbeFailure::NotSip(_) => exit::PROTOCOL,
+        ProbeFailure::NoAnswer(_) | ProbeFailure::Ended(_) => exit::TEMPORARY,
+    };
+    let remedy = match (failure, symptom) {
+        (ProbeFailure::ForeignName { .. }, _) => "correct the name, or add it to hosts or suffixes of the trunk",
+        // Who calls as nobody has no certificate that could be wrong.
+        (_, Symptom::OurCertificate | Symptom::NoSuite) if target.trunk.is_none() => {
+            "the peer wants a certificate: name the trunk whose identity it knows with --trunk (TDR-5)"
         }
-        ProbeFailure::NotConnected => {
-            (exit::UNAVAILABLE, "refused: check the port; not answered: let the firewall pass TCP to it, both ways")
-        }
-        ProbeFailure::Alert(alert) => about_alert(*alert, target.trunk.is_some()),
-        ProbeFailure::Handshake(_) => {
-            (exit::PROTOCOL, "is that a TLS port, and does nothing on the way end or inspect TLS?")
-        }
-        ProbeFailure::Untrusted { rule, .. } => (exit::NO_PERMISSION, advice(*rule)),
-        ProbeFailure::NoAnswer(_) if kind == Kind::Teams => {
-            (exit::TEMPORARY, "the hub may not know the fqdn of the trunk: pair it in the tenant (TDR-35)")
-        }
-        ProbeFailure::NoAnswer(_) => (exit::TEMPORARY, health::remedy(kind, None)),
-        ProbeFailure::Ended(_) => (
-            exit::TEMPORARY,
-            "a peer that ends without a word often dislikes our certificate or chain (TDR-5, 6), or our address",
-        ),
-        ProbeFailure::NotSip(_) => (exit::PROTOCOL, "something else than SIP listens there: check host and port"),
+        _ => diagnosis(kind, symptom).remedy,
     };
     (code, remedy.to_owned())
-}
-
-/// Exit code and remedy of a handshake that the peer ended.
-fn about_alert(alert: Alert, as_trunk: bool) -> (u8, &'static str) {
-    match alert {
-        Alert::HandshakeFailure if as_trunk => {
-            (exit::PROTOCOL, "no common suite: use an RSA key (TDR-4, GEN-32), and compare min_tls and max_tls")
-        }
-        Alert::HandshakeFailure => {
-            (exit::PROTOCOL, "no common suite, or the peer wants a certificate: name a trunk with --trunk (TDR-5)")
-        }
-        Alert::ProtocolVersion => {
-            (exit::PROTOCOL, "no common version of TLS: compare min_tls and max_tls of the trunk (TDR-2, GEN-28)")
-        }
-        Alert::UnrecognisedName => (exit::PROTOCOL, "the peer has no such name: dial it by a name of its own"),
-        Alert::BadCertificate
-        | Alert::UnsupportedCertificate
-        | Alert::CertificateRevoked
-        | Alert::CertificateExpired
-        | Alert::CertificateUnknown
-        | Alert::UnknownCA
-        | Alert::AccessDenied
-        | Alert::CertificateRequired => {
-            let remedy = if as_trunk {
-                "the peer does not take our certificate; it has to come from a public CA that the peer knows, carry the fqdn \
-                of the trunk, be sent with its intermediates and be valid (TDR-5 to 10): tandem check looks at all that"
-            } else {
-                "the peer wants a certificate: name the trunk whose identity it knows with --trunk (TDR-5)"
-            };
-            (exit::NO_PERMISSION, remedy)
-        }
-        _ => (exit::PROTOCOL, "only the log of the peer tells more"),
-    }
-}
-
-/// What to do about a certificate that breaks a rule.
-fn advice(rule: TrustRule) -> &'static str {
-    match rule {
-        TrustRule::Root => {
-            "its chain leads to no root of the trunk's trust (TDR-11, GEN-34): does the system have the root, is an \
-            intermediate missing above, or does something on the way end TLS?"
-        }
-        TrustRule::Name => {
-            "it has neither the dialled name nor an expected one (TDR-13, GEN-33): if the platform promises a name above, \
-            add it to expected_names of the trunk"
-        }
-        TrustRule::Dates => "it is not valid now: compare its dates above with this machine's clock",
-        TrustRule::Purpose => "it may not be a server's: the platform has to renew it",
-        TrustRule::Form => "it is damaged, revoked, or signed in a way that is not safe: the platform has to renew it",
-    }
 }
 
 /// What was found, for people.

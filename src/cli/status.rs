@@ -21,6 +21,7 @@ fn text(status: &Status) -> String {
     // Writing into a String cannot fail.
     let _ = writeln!(out, "{product}, {phase} for {}, {calls} calls", duration(*uptime_seconds));
     let _ = writeln!(out, "configuration {configuration}, {directory_entries} numbers in the directory");
+    let status_age = |at: u64| status.now_ms.saturating_sub(at) / 1000;
     for trunk in &status.trunks {
         let retired = if trunk.retired { ", retired" } else { "" };
         let _ = writeln!(out, "trunk {}: {} calls begun by it{retired}", trunk.name, trunk.calls);
@@ -31,7 +32,15 @@ fn text(status: &Status) -> String {
                 None => "not heard of",
             };
             let why = if host.why.is_empty() { String::new() } else { format!(" ({})", host.why) };
-            let _ = writeln!(out, "  {}: {state}{why} {}", host.name, host.addresses.join(" "));
+            let last = host
+                .last_answer
+                .map_or_else(String::new, |(status, at)| format!(", last {status} {} ago", duration(status_age(at))));
+            let tls = if host.tls.is_empty() { String::new() } else { format!(", TLS {}", host.tls) };
+            let _ = writeln!(out, "  {}: {state}{why}{last}{tls} {}", host.name, host.addresses.join(" "));
+        }
+        for (asker, at) in &trunk.asked_by {
+            let asker = if asker.is_empty() { "a nameless host" } else { asker };
+            let _ = writeln!(out, "  OPTIONS of {asker} {} ago", duration(status_age(*at)));
         }
     }
     for worker in &status.workers {
@@ -77,8 +86,21 @@ mod tests {
 
     #[test]
     fn a_host_that_is_down_and_an_alarm_stand_out_with_reason_and_remedy() {
-        let host = HostStatus { name: "sip.example.com".into(), up: Some(false), why: "503".into(), addresses: vec![] };
-        let trunk = TrunkStatus { name: "teams".into(), retired: false, calls: 3, hosts: vec![host] };
+        let host = HostStatus {
+            name: "sip.example.com".into(),
+            up: Some(false),
+            why: "503".into(),
+            last_answer: Some((503, 58_000)),
+            tls: "up".into(),
+            addresses: vec![],
+        };
+        let trunk = TrunkStatus {
+            name: "teams".into(),
+            retired: false,
+            calls: 3,
+            hosts: vec![host],
+            asked_by: vec![("sip-du-a-eu.example.com".into(), 30_000)],
+        };
         let alarm = Raised {
             key: "records".into(),
             severity: "critical".into(),
@@ -88,6 +110,7 @@ mod tests {
         };
         let status = Status {
             product: "Tandem/0".into(),
+            now_ms: 60_000,
             phase: "serving".into(),
             uptime_seconds: 1,
             configuration: "tandem.toml".into(),
@@ -99,7 +122,8 @@ mod tests {
             counters: vec![],
         };
         let text = text(&status);
-        assert!(text.contains("sip.example.com: DOWN (503)"), "{text}");
+        assert!(text.contains("sip.example.com: DOWN (503), last 503 2s ago, TLS up"), "{text}");
+        assert!(text.contains("OPTIONS of sip-du-a-eu.example.com 30s ago"), "{text}");
         assert!(text.contains("ALARM critical records: call records are lost\n  help: make room"), "{text}");
     }
 }

@@ -11,7 +11,8 @@ use crate::flow::{Transport, TrunkId};
 use crate::number::{Number, Pattern};
 use crate::routing::{CallerMatch, NumberMatch, Route};
 use crate::settings::*;
-use crate::trunk::{Kind, Trunk};
+use crate::sip::host_ip;
+use crate::trunk::{IpVersion, Kind, Trunk};
 use std::net::IpAddr;
 
 /// Adds what it finds to `findings`.
@@ -19,11 +20,12 @@ pub(super) fn check(draft: &Draft<'_>, findings: &Findings) {
     for (trunk, section) in draft.settings.trunks.iter().zip(&draft.trunks) {
         own_name(trunk, section);
         listener(trunk, section, &draft.settings);
-        timers(trunk, section);
+        timers(trunk, section, &draft.settings);
         tls(trunk, section);
         sources(trunk, section);
         hosts(trunk, section, draft, findings);
         doubts(section, "dids", trunk.dids.iter());
+        version(trunk, section, &draft.settings);
     }
     overlaps(draft);
     routes(draft);
@@ -72,15 +74,21 @@ pub(super) fn is_government(trunk: &Trunk) -> bool {
 }
 
 /// Ringing ends before Genesys does (GEN-82); OPTIONS keep the pace that Teams counts (TDR-32).
-fn timers(settings: &TrunkSettings, section: &Section<'_>) {
+fn timers(settings: &TrunkSettings, section: &Section<'_>, all: &Settings) {
     let trunk = &settings.trunk;
+    let carrier = all.trunks.iter().find(|other| other.trunk.carries(trunk));
     if trunk.ring_timeout >= defaults::RING_LIMIT {
         let message = format!("ring_timeout has to stay below {}", shown(defaults::RING_LIMIT));
         let remedy = "Genesys gives the call up then, and the caller would never hear our answer";
         section.findings().error(section.place("ring_timeout"), message).remedy(remedy).rule("GEN-82");
     }
     let interval = trunk.options_interval.filter(|interval| defaults::TEAMS_OPTIONS.contains(interval));
-    if trunk.kind == Kind::Teams && interval.is_none() {
+    if let (Some(carrier), Some(_)) = (carrier, trunk.options_interval) {
+        let message =
+            format!("trunk `{}` is a customer's of `{}`, which alone sends OPTIONS", trunk.name, carrier.trunk.name);
+        let remedy = "leave options_interval out: the customer inherits the health of its carrier";
+        section.findings().warning(section.place("options_interval"), message).remedy(remedy).rule("TDR-40");
+    } else if trunk.kind == Kind::Teams && interval.is_none() && carrier.is_none() {
         let (least, most) = (shown(*defaults::TEAMS_OPTIONS.start()), shown(*defaults::TEAMS_OPTIONS.end()));
         let message = format!("Teams wants OPTIONS every {least} to {most}, else it takes us for inactive");
         section.findings().warning(section.place("options_interval"), message).rule("TDR-32");
@@ -148,6 +156,37 @@ fn sources(settings: &TrunkSettings, section: &Section<'_>) {
     if let Some(open) = open {
         let message = format!("{open} lets everybody call as trunk `{}`", trunk.name);
         findings.warning(section.place("sources"), message).remedy("list the ranges of the platform");
+    }
+}
+
+/// A trunk of one version of IP has ranges, hosts and a listener of that version (TDR-28).
+fn version(settings: &TrunkSettings, section: &Section<'_>, all: &Settings) {
+    let trunk = &settings.trunk;
+    let Some(version) = trunk.ip else { return };
+    let findings = section.findings();
+    let name = if version == IpVersion::V4 { "IPv4" } else { "IPv6" };
+    if !trunk.sources.is_empty() && !trunk.sources.iter().any(|range| version.is_of(range.addr())) {
+        let message = format!("trunk `{}` speaks {name}, and no range of its sources does", trunk.name);
+        let remedy = format!("list its {name} ranges in sources, or correct ip");
+        findings.error(section.place("ip"), message).remedy(remedy).rule("TDR-28");
+    }
+    for host in &trunk.hosts {
+        if host_ip(&host.name).is_some_and(|address| !version.is_of(address)) {
+            let message = format!("trunk `{}` speaks {name}, and its host {} does not", trunk.name, host.name);
+            findings.error(section.place("ip"), message).remedy("correct hosts or ip").rule("TDR-28");
+        }
+    }
+    let mut listeners = all.listeners.iter().filter(|listener| trunk.listeners.contains(&listener.id)).peekable();
+    // A socket of all IPv6 addresses takes IPv4, too.
+    let takes =
+        |bind: IpAddr| version.is_of(bind) || (version == IpVersion::V4 && bind.is_ipv6() && bind.is_unspecified());
+    if listeners.peek().is_some() && !listeners.any(|listener| takes(listener.bind.ip())) {
+        let message = format!("trunk `{}` speaks {name}, and none of its listeners does", trunk.name);
+        let remedy = match version {
+            IpVersion::V4 => "listen on an IPv4 address: \"tls:0.0.0.0:5061\"",
+            IpVersion::V6 => "listen on an IPv6 address: \"tls:[::]:5061\"",
+        };
+        findings.error(section.place("ip"), message).remedy(remedy).rule("TDR-28");
     }
 }
 

@@ -55,6 +55,9 @@ pub(super) const MAX_HANDSHAKES: u64 = 500;
 /// A trunk is a few connections a host; this leaves room for many, and bounds memory.
 pub(super) const MAX_CONNECTIONS: u64 = 4000;
 
+/// CS3, as Genesys marks SIP (GEN-53).
+pub(super) const DSCP: u8 = 24;
+
 /// About 700 messages: a peer that lets so much wait is not reading.
 pub(super) const WRITE_QUEUE: u64 = 1 << 20;
 

@@ -12,6 +12,7 @@ mod defaults;
 mod dial_plan;
 pub mod directory_file;
 mod finding;
+mod gateway;
 mod identity;
 mod numbering;
 mod own_name;
@@ -28,6 +29,7 @@ mod value;
 
 pub use crate::settings::*;
 pub use finding::{Finding, Severity, Source};
+pub use gateway::check_gateways;
 pub use own_name::{OwnName, REMEDY as OWN_NAME_REMEDY, own_names};
 pub use reload::{Reload, close_trunk, diff, reload, vacate_trunk};
 pub use report::{examine, has_errors, print_json, print_text};

@@ -13,6 +13,7 @@ use crate::flow::{ListenerId, Transport, TrunkId};
 use crate::number::calling_code;
 use crate::settings::*;
 use crate::snapshot::EdgeSettings;
+use crate::trunk::Trunk;
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -108,6 +109,7 @@ pub(super) fn read<'a>(root: Section<'a>, path: &Path, base: &Path) -> Draft<'a>
         trunks.push(read_trunk(&section, around));
         trunk_sections.push(section);
     }
+    ask_carriers_only(&mut trunks, &trunk_sections);
     if trunks.len() > MAX_TRUNKS {
         root.findings().error(root.span(), format!("more than {MAX_TRUNKS} trunks")).remedy("split them over machines");
     }
@@ -147,6 +149,16 @@ pub(super) fn read<'a>(root: Section<'a>, path: &Path, base: &Path) -> Draft<'a>
     let identities = identities.into_iter().map(|(name, (_, section))| (name, section)).collect();
     let (routes, rules) = (route_sections, rule_sections);
     Draft { settings, trunks: trunk_sections, identities, routes, rules, names_emergency, hosts: host_places }
+}
+
+/// A customer's trunk sends no OPTIONS unless the file says so: its carrier's speaks for it (TDR-40).
+fn ask_carriers_only(trunks: &mut [TrunkSettings], sections: &[Section<'_>]) {
+    let all: Vec<Arc<Trunk>> = trunks.iter().map(|settings| settings.trunk.clone()).collect();
+    for (settings, section) in trunks.iter_mut().zip(sections) {
+        if section.items("options_interval").is_none() && all.iter().any(|other| other.carries(&settings.trunk)) {
+            Arc::make_mut(&mut settings.trunk).options_interval = None;
+        }
+    }
 }
 
 /// Settings of the element, and whether the file names emergency numbers.
@@ -375,6 +387,7 @@ fn read_connections(root: &Section<'_>) -> ConnectionSettings {
         keepalive: section.duration("keepalive", ANY).unwrap_or(defaults::KEEPALIVE),
         pong_timeout: section.duration_or_off("pong_timeout", ANY).unwrap_or(Some(defaults::PONG_TIMEOUT)),
         idle_timeout: section.duration("idle_timeout", ANY).unwrap_or(defaults::IDLE_TIMEOUT),
+        dscp: section.integer("dscp", 0..=63).and_then(|dscp| u8::try_from(dscp).ok()).unwrap_or(defaults::DSCP),
     };
     section.finish();
     settings

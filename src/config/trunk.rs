@@ -8,7 +8,7 @@ use crate::number::Pattern;
 use crate::settings::*;
 use crate::sip::Method;
 use crate::trunk::platforms::{self, Cloud, Generation, Platform, TrunkDefaults};
-use crate::trunk::{EarlyMedia, Host, Kind, RequestUriHost, Termination, Trunk};
+use crate::trunk::{EarlyMedia, Host, IpVersion, Kind, RequestUriHost, Termination, Trunk};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,6 +98,7 @@ pub(super) fn read_trunk(section: &Section<'_>, around: Around<'_>) -> TrunkSett
         termination: termination.form,
         termination_identifier: Arc::from(termination.identifier),
         suffixes: values(section.list("suffixes", suffix)).unwrap_or(base.suffixes),
+        ip: section.choice("ip", &[("v4", IpVersion::V4), ("v6", IpVersion::V6)]),
         sources: values(section.list("sources", value::range)).unwrap_or(base.sources),
         listeners,
         mutual: mutual && transport == Transport::Tls,

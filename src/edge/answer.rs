@@ -4,14 +4,14 @@
 use super::Edge;
 use crate::call::CallKey;
 use crate::event::{DropReason, EventKind};
-use crate::flow::{FlowId, Peer};
+use crate::flow::{FlowId, Peer, TrunkId};
 use crate::io::{Destination, Output};
 use crate::normalize;
 use crate::routing;
 use crate::screen;
-use crate::sip::{Draft, Malformed, Message, Method, Name, Uri, Via};
+use crate::sip::{Draft, Malformed, Message, Method, Name, NameAddr, Uri, Via};
 use crate::transaction::ServerId;
-use crate::trunk::Trunk;
+use crate::trunk::{Kind, Trunk};
 use bytes::Bytes;
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -38,25 +38,56 @@ impl Edge {
         }
     }
 
-    /// 200 with Contact and Allow, or the hub rejects it (TDR-34, 36); 503 to others while draining (GEN-84, 87).
     pub(super) fn answer_options(&mut self, id: ServerId, request: &Message, via: Option<&str>, peer: &Peer) {
+        let slot = self.cx.minter.slot();
+        let tag = self.cx.minter.tag(slot);
+        let (status, octets) = self.options_answer(request, via, peer, &tag);
+        self.cx.transactions.respond(self.cx.now.monotonic, id, status, octets);
+    }
+
+    /// 200 with Contact and Allow, or the hub rejects it (TDR-34, 36); 503 to others while draining (GEN-84, 87).
+    fn options_answer(&mut self, request: &Message, via: Option<&str>, peer: &Peer, tag: &str) -> (u16, Bytes) {
+        let product = self.cx.snapshot.edge.product.clone();
+        let answer = |status, phrase: &str, fill: &dyn Fn(&mut Draft)| {
+            let mut draft = Draft::response(request, status, phrase, tag, via);
+            draft.put(Name::Allow, ALLOW).put(Name::Server, &product);
+            fill(&mut draft);
+            (status, draft.finish())
+        };
         let trunk = match screen::trunk_of(&self.cx.snapshot, peer, request) {
             Ok(trunk) => trunk,
-            Err(refusal) => return self.refuse(id, request, via, refusal.status(), &refusal.to_string(), |_| {}),
+            Err(refusal) => {
+                if refusal == screen::Refusal::Routing(routing::Refusal::UnknownTrunk) {
+                    self.note_unknown_name(request, peer);
+                }
+                return answer(refusal.status(), &refusal.to_string(), &|_| {});
+            }
         };
         if let Err(refusal) = screen::acceptable(request) {
-            return self
-                .refuse(id, request, via, refusal.status(), &refusal.to_string(), |draft| refusal.explain(draft));
+            return answer(refusal.status(), &refusal.to_string(), &|draft| refusal.explain(draft));
         }
-        if self.cx.draining && trunk.kind != crate::trunk::Kind::Teams {
-            return self.refuse(id, request, via, 503, "Draining", |draft| {
+        let host = asker(request);
+        self.cx.event(None, EventKind::AskedBy { trunk: trunk.id, host });
+        if self.cx.draining && trunk.kind != Kind::Teams {
+            return answer(503, "Draining", &|draft| {
                 draft.put(Name::RetryAfter, "60");
             });
         }
-        self.refuse(id, request, via, 200, "OK", |draft| {
+        answer(200, "OK", &|draft| {
             draft.put(Name::Contact, &normalize::contact(&trunk, None)).put(Name::Accept, "application/sdp");
             draft.put(Name::Supported, normalize::supported(&trunk));
-        });
+        })
+    }
+
+    /// Tells of a request of the hub for a name of ours that no trunk has: a customer whose trunk is missing here, or
+    /// misspelt there (TDR-158).
+    pub(super) fn note_unknown_name(&mut self, request: &Message, peer: &Peer) {
+        let is_hub = |id: &TrunkId| self.cx.snapshot.trunk(*id).is_some_and(|trunk| trunk.kind == Kind::Teams);
+        let Some(trunk) = peer.trunks.iter().copied().find(is_hub) else { return };
+        let host = Uri::parse(request.request_uri()).ok().map(|uri| uri.host().to_ascii_lowercase());
+        if let Some(host) = host.filter(|host| host.len() <= LONGEST_NAME) {
+            self.cx.event(None, EventKind::UnknownName { trunk, host: host.into() });
+        }
     }
 
     /// A final response of the element itself. Allow goes with it, as RFC 3261 §20.5 recommends.
@@ -80,9 +111,16 @@ impl Edge {
         self.cx.transactions.respond(self.cx.now.monotonic, id, status, draft.finish());
     }
 
-    /// No room for the request's transaction: 503 to an INVITE, which may be tried elsewhere (§21.5.4); what else
-    /// there is comes again, or its sender gives up.
+    /// No room for the request's transaction: 503 to an INVITE, which may be tried elsewhere (§21.5.4); OPTIONS are
+    /// answered without one, or the hub would take us out of use for being busy (TDR-36); what else there is comes
+    /// again, or its sender gives up.
     pub(super) fn turn_away(&mut self, request: &Message, via: Option<&str>, flow: FlowId, peer: &Peer) {
+        if *request.method() == Method::Options && crate::sip::tag(request.header(Name::To).unwrap_or("")).is_none() {
+            let tag = stateless_tag(request, &self.tags);
+            let (_, octets) = self.options_answer(request, via, peer, &tag);
+            let (token, to) = (crate::io::UNTRACKED, Destination::Flow(flow));
+            return self.cx.output(Output::Send { token, to, octets });
+        }
         if *request.method() != Method::Invite {
             return self.cx.event(None, EventKind::Dropped { reason: DropReason::Overload });
         }
@@ -120,11 +158,31 @@ impl Edge {
 /// 503 to a request that there is no room for. Its To tag is the same each time, as for a stateless
 /// UAS (RFC 3261 §8.2.7); `tags` makes it, and has to be unknown to peers.
 pub fn overload(request: &Message, via: Option<&str>, tags: &impl BuildHasher) -> Bytes {
-    let tag = tags.hash_one((request.call_id(), request.cseq().number, request.values(Name::Via).next()));
-    let mut draft = Draft::response(request, 503, "Service Unavailable", &format!("{tag:016x}"), via);
+    let mut draft = Draft::response(request, 503, "Service Unavailable", &stateless_tag(request, tags), via);
     draft.put_number(Name::RetryAfter, 2);
     draft.finish()
 }
+
+/// The To tag of an answer without transaction: the same for each repetition of the request (RFC 3261 §8.2.7).
+fn stateless_tag(request: &Message, tags: &impl BuildHasher) -> String {
+    let tag = tags.hash_one((request.call_id(), request.cseq().number, request.values(Name::Via).next()));
+    format!("{tag:016x}")
+}
+
+/// Who asks, by its Contact, else by its From (TDR-36: `sip-du-a-us.pstnhub.microsoft.com`); empty where neither
+/// can be read.
+fn asker(request: &Message) -> Arc<str> {
+    let values = request.values(Name::Contact).next().into_iter().chain(request.header(Name::From));
+    let mut hosts = values.filter_map(|value| {
+        let address = NameAddr::parse(value).ok()?;
+        let host = address.uri().ok()?.host().to_ascii_lowercase();
+        (host.len() <= LONGEST_NAME).then_some(host)
+    });
+    hosts.next().unwrap_or_default().into()
+}
+
+/// The longest host name (RFC 1035 §2.3.4); a longer one is no name.
+const LONGEST_NAME: usize = 255;
 
 /// What we take; REFER is not among it until transfers are done here (TDR-56).
 const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, PRACK, UPDATE, NOTIFY";

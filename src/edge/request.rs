@@ -9,6 +9,7 @@ use super::moving::Held;
 use crate::call::{Call, CallKey, Side};
 use crate::event::{DropReason, EventKind};
 use crate::flow::{FlowId, Peer};
+use crate::routing;
 use crate::screen;
 use crate::sip::{Draft, Message, Method, Name, Via};
 use crate::transaction::{Received, ServerId};
@@ -120,6 +121,9 @@ impl Edge {
                         let trunk = peer.trunks.first().copied();
                         let (status, reason) = (refusal.status(), refusal.to_string());
                         self.cx.event(None, EventKind::Refused { trunk, status, reason: reason.clone() });
+                        if refusal == screen::Refusal::Routing(routing::Refusal::UnknownTrunk) {
+                            self.note_unknown_name(&request, peer);
+                        }
                         if let Some(record) = record {
                             self.cx.event(Some(record.id), EventKind::CallRefused(Arc::new(record)));
                         }

@@ -63,6 +63,18 @@ impl Alarms {
         }
     }
 
+    /// Clears the alarm `kind:of`, if it is raised; costs nothing while there is none at all.
+    pub fn clear(&self, kind: &str, of: &str, text: &str) {
+        let mut raised = self.raised.lock().unwrap_or_else(PoisonError::into_inner);
+        if raised.is_empty() {
+            return;
+        }
+        let key = format!("{kind}:{of}");
+        if raised.remove(&key).is_some() {
+            tracing::info!(key, text, "alarm cleared");
+        }
+    }
+
     /// All that are raised, by key.
     pub fn raised(&self) -> Vec<Raised> {
         self.raised.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()

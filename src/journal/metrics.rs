@@ -54,6 +54,8 @@ pub struct Metrics {
     repaired: Family<Labels<1>, Counter>,
     withheld: Family<Labels<2>, Counter>,
     host: Family<Labels<2>, Gauge>,
+    answered_at: Family<Labels<2>, Gauge>,
+    asked_at: Family<Labels<1>, Gauge>,
     alarm: Family<Labels<2>, Gauge>,
     calls: Family<Labels<1>, Gauge>,
     connections: Family<Labels<1>, Gauge>,
@@ -100,6 +102,8 @@ impl Metrics {
             repaired: Family::default(),
             withheld: Family::default(),
             host: Family::default(),
+            answered_at: Family::default(),
+            asked_at: Family::default(),
             alarm: Family::default(),
             calls: Family::default(),
             connections: Family::default(),
@@ -130,6 +134,16 @@ impl Metrics {
         registry.register("messages_repaired", "Messages the egress guard repaired", metrics.repaired.clone());
         registry.register("messages_withheld", "Messages the egress guard kept", metrics.withheld.clone());
         registry.register("host_up", "Whether calls may go to a host of a trunk", metrics.host.clone());
+        registry.register(
+            "host_answer_timestamp_seconds",
+            "When a host last answered OPTIONS, Unix time",
+            metrics.answered_at.clone(),
+        );
+        registry.register(
+            "options_received_timestamp_seconds",
+            "When a trunk's platform last sent OPTIONS, Unix time",
+            metrics.asked_at.clone(),
+        );
         registry.register("alarm", "Alarms that are raised", metrics.alarm.clone());
         registry.register("worker_calls", "Calls that a worker holds", metrics.calls.clone());
         registry.register("worker_connections", "Connections that a worker holds", metrics.connections.clone());
@@ -236,8 +250,19 @@ impl Metrics {
         self.host.get_or_create(&[("trunk", trunk.into()), ("host", host.into())]).set(up.into());
     }
 
+    /// A host has answered OPTIONS of ours.
+    pub(super) fn host_answered(&self, trunk: &str, host: &str, unix_ms: u64) {
+        self.answered_at.get_or_create(&[("trunk", trunk.into()), ("host", host.into())]).set(whole_seconds(unix_ms));
+    }
+
+    /// A platform has sent OPTIONS. Without the sender's name: it is the peer's own word.
+    pub(super) fn asked_by(&self, trunk: &str, unix_ms: u64) {
+        self.asked_at.get_or_create(&[("trunk", trunk.into())]).set(whole_seconds(unix_ms));
+    }
+
     /// A host that is not asked any more has no state to show.
     pub(super) fn forget_host(&self, trunk: &str, host: &str) {
+        self.answered_at.remove(&[("trunk", trunk.into()), ("host", host.into())]);
         self.host.remove(&[("trunk", trunk.into()), ("host", host.into())]);
     }
 
@@ -287,6 +312,10 @@ fn gauge(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
+fn whole_seconds(milliseconds: u64) -> i64 {
+    i64::try_from(milliseconds / 1000).unwrap_or(i64::MAX)
+}
+
 fn seconds(milliseconds: u64) -> f64 {
     std::time::Duration::from_millis(milliseconds).as_secs_f64()
 }
@@ -324,6 +353,8 @@ mod tests {
         };
         metrics.call_ended(&record);
         metrics.dropped(DropReason::StrayAck);
+        metrics.host_answered("teams", "sip.example.com:5061", 7_900);
+        metrics.asked_by("teams", 8_100);
         let worker = WorkerGauges { worker: 1, calls: 7, restarts: 2, ..WorkerGauges::default() };
         let text = metrics.render(&[worker], &Alarms::default());
         for line in [
@@ -332,6 +363,8 @@ mod tests {
             "tandem_call_setup_seconds_bucket{le=\"2.5\",to=\"teams\"} 1",
             "tandem_calls_ended_total{from=\"genesys\",to=\"teams\",status=\"2xx\",ended_by=\"callee\"} 1",
             "tandem_messages_dropped_total{reason=\"stray_ack\"} 1",
+            "tandem_host_answer_timestamp_seconds{trunk=\"teams\",host=\"sip.example.com:5061\"} 7",
+            "tandem_options_received_timestamp_seconds{trunk=\"teams\"} 8",
             "tandem_worker_calls{worker=\"1\"} 7",
             "tandem_worker_restarts{worker=\"1\"} 2",
         ] {

@@ -11,7 +11,7 @@ mod metrics;
 mod records;
 
 pub use alarms::{Alarms, Raised};
-pub use health::{Health, HostState};
+pub use health::{Health, HostState, LastAsked};
 pub use metrics::{Metrics, WorkerGauges};
 pub use records::{Records, Taken};
 
@@ -188,12 +188,13 @@ impl Journal {
                 let to = self.trunk(*to);
                 tracing::debug!(call, worker, %to, after_ms, "call answered");
                 self.metrics.call_answered(&to, *after_ms);
+                self.alarms.clear("not_acceptable", &to, "a call was taken");
             }
             EventKind::CallEnded(record) => {
                 // Without the reason: its words are the peer's, who may put anything into them.
                 tracing::info!(
                     call, worker, from = record.from_trunk, to = record.to_trunk, status = record.status, ended_by = ?record.ended_by, caller = %record.caller, callee = %record.callee,
-                    answered = record.answered_ms.is_some(), duration_ms = record.ended_ms.saturating_sub(record.started_ms),
+                    answered = record.answered_ms.is_some(), callee_status = record.callee_status, microsoft = record.microsoft, duration_ms = record.ended_ms.saturating_sub(record.started_ms),
                     "call ended"
                 );
                 self.metrics.call_ended(record);
@@ -245,6 +246,22 @@ impl Journal {
                 self.metrics.host(&name, &host.to_string(), *up);
                 self.health.set(*trunk, host, HostState { up: *up, why: why.clone(), since_ms: unix_ms });
             }
+            EventKind::Asked { trunk, port, host, status, tls } => {
+                let host = Host { name: host.clone(), port: *port };
+                if status.is_some() {
+                    self.metrics.host_answered(&self.trunk(*trunk), &host.to_string(), unix_ms);
+                }
+                self.health.asked(*trunk, host, *status, *tls, unix_ms);
+            }
+            EventKind::AskedBy { trunk, host } => {
+                self.metrics.asked_by(&self.trunk(*trunk), unix_ms);
+                self.health.asked_by(*trunk, host.clone(), unix_ms);
+            }
+            EventKind::UnknownName { trunk, host } => {
+                let name = self.trunk(*trunk);
+                tracing::warn!(worker, trunk = %name, %host, "no trunk has the name that the hub means");
+                self.health.unknown_name(*trunk, host.clone(), unix_ms);
+            }
             EventKind::Message(_) => {}
         }
     }
@@ -293,6 +310,24 @@ mod tests {
         journal.write_records_to(Some(&records(directory.path().join("calls.jsonl")))).unwrap();
         assert!(!journal.alarms().is_raised("records"));
         journal.close();
+    }
+
+    #[test]
+    fn the_alarm_about_a_488_ends_with_the_next_answered_call_of_its_trunk_gen_48() {
+        let journal = Journal::open(None).unwrap();
+        let alarm = Alarm {
+            key: "not_acceptable:unknown".into(),
+            severity: Severity::Critical,
+            raised: true,
+            text: "488".into(),
+            remedy: "mend it",
+        };
+        journal.alarm(alarm);
+        journal.alarms().clear("not_acceptable", "other", "");
+        assert!(journal.alarms().is_raised("not_acceptable:unknown"));
+        let kind = EventKind::CallAnswered { to: TrunkId(0), after_ms: 1 };
+        journal.write(Some(0), 1, Event { call: None, kind });
+        assert!(!journal.alarms().is_raised("not_acceptable:unknown"));
     }
 
     #[test]

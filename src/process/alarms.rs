@@ -3,6 +3,8 @@
 use crate::config::{Finding, OWN_NAME_REMEDY, own_names};
 use crate::event::{Alarm, Severity};
 use crate::settings::{Settings, TrunkSettings};
+use crate::trunk::Kind;
+use crate::trunk::diagnosis::{Symptom, diagnosis};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -83,6 +85,61 @@ pub(super) fn own_name(fqdn: &str, fault: Option<String>) -> Alarm {
     }
 }
 
+/// How long a hub that answers may stay without OPTIONS of its own: it sends one a minute and more, and shows the
+/// trunk as unhealthy after 3 minutes (TDR-37, TDR-38).
+const UNASKED: Duration = Duration::from_secs(180);
+
+/// A hub that takes our OPTIONS and sends none. `up_since_ms`: since when one of its hosts is up; `None`: none is,
+/// which has alarms of its own. `asked_ms`: when it last sent OPTIONS.
+pub(super) fn unasked(trunk: &str, up_since_ms: Option<u64>, asked_ms: Option<u64>, now_ms: u64) -> Alarm {
+    let quiet = up_since_ms.map(|up| now_ms.saturating_sub(up.max(asked_ms.unwrap_or(0))));
+    let raised = quiet.is_some_and(|quiet| u128::from(quiet) > UNASKED.as_millis());
+    let symptom = if asked_ms.is_some() { Symptom::AsksNoMore } else { Symptom::NeverAsked };
+    Alarm {
+        key: format!("unasked:{trunk}"),
+        severity: Severity::Warning,
+        raised,
+        text: match raised {
+            true => format!("the hub of trunk {trunk} {}", symptom.words()),
+            false => format!("the hub of trunk {trunk} sends OPTIONS"),
+        },
+        remedy: diagnosis(Kind::Teams, symptom).remedy,
+    }
+}
+
+/// How long a request for a name that nobody has stays an alarm: nothing tells that there will be no more.
+const UNKNOWN_NAME: Duration = Duration::from_secs(3600);
+
+/// Requests of the hub for a name that no trunk has (TDR-158). `last`: the last such name, and when it was meant.
+pub(super) fn unknown_name(trunk: &str, last: Option<(&str, u64)>, known: bool, now_ms: u64) -> Alarm {
+    let lately = |at: u64| u128::from(now_ms.saturating_sub(at)) <= UNKNOWN_NAME.as_millis();
+    let last = last.filter(|(_, at)| !known && lately(*at));
+    Alarm {
+        key: format!("unknown_name:{trunk}"),
+        severity: Severity::Warning,
+        raised: last.is_some(),
+        text: match last {
+            Some((host, _)) => format!("the hub calls {host}, and no trunk has that name: its calls get 404"),
+            None => "every name that the hub calls is a trunk's".into(),
+        },
+        remedy: "add a Teams trunk with this fqdn, or have the customer's trunk removed or renamed in Teams (TDR-158)",
+    }
+}
+
+/// Callers of a trunk that do not get through TLS.
+pub(super) fn handshake(trunk: &str, kind: Kind, fault: Option<&str>) -> Alarm {
+    Alarm {
+        key: format!("handshake:{trunk}"),
+        severity: Severity::Warning,
+        raised: fault.is_some(),
+        text: match fault {
+            Some(fault) => format!("{} of trunk {trunk}: {fault}", Symptom::Inbound.words()),
+            None => format!("callers of trunk {trunk} get through TLS"),
+        },
+        remedy: diagnosis(kind, Symptom::Inbound).remedy,
+    }
+}
+
 /// A worker that shows no sign of life.
 pub(super) fn stuck(worker: u16, raised: bool) -> Alarm {
     Alarm {
@@ -115,9 +172,11 @@ pub(super) fn is_stale(key: &str, settings: &Settings) -> bool {
     };
     let asked = |name: &str| trunks().any(|trunk| &*trunk.trunk.name == name && trunk.trunk.options_interval.is_some());
     match key.split_once(':') {
-        Some(("host", rest)) => !rest.split_once(':').is_some_and(|(trunk, host)| probed(trunk, host)),
-        Some(("trunk_down", name)) => !asked(name),
-        Some(("tls", name)) => !trunks().any(|trunk| &*trunk.trunk.name == name),
+        Some(("host" | "demotion", rest)) => !rest.split_once(':').is_some_and(|(trunk, host)| probed(trunk, host)),
+        Some(("trunk_down" | "unasked", name)) => !asked(name),
+        Some(("tls" | "handshake" | "not_acceptable" | "unknown_name", name)) => {
+            !trunks().any(|trunk| &*trunk.trunk.name == name)
+        }
         Some(("own_name", name)) => !own_names(settings).iter().any(|known| &*known.fqdn == name),
         Some(("certificate_expiry", name)) => !settings.identities.contains_key(name),
         _ => false,
@@ -133,6 +192,35 @@ pub(super) fn gone(key: String) -> Alarm {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hub_that_answers_and_does_not_ask_has_an_alarm_after_three_minutes_tdr_37() {
+        let minute = 60_000;
+        assert!(!unasked("teams", None, None, 10 * minute).raised, "no host is up");
+        assert!(!unasked("teams", Some(0), None, 3 * minute).raised);
+        let never = unasked("teams", Some(0), None, 3 * minute + 1);
+        assert!(never.raised && never.remedy.contains("SendSipOptions"), "{never:?}");
+        assert!(!unasked("teams", Some(0), Some(minute), 4 * minute).raised);
+        let no_more = unasked("teams", Some(0), Some(minute), 4 * minute + 1);
+        assert!(no_more.raised && no_more.text.contains("no more"), "{no_more:?}");
+    }
+
+    #[test]
+    fn a_name_that_no_trunk_has_is_an_alarm_for_an_hour_or_until_one_has_it_tdr_158() {
+        let last = Some(("c9.customers.example.com", 1000));
+        let alarm = unknown_name("teams", last, false, 2000);
+        assert!(alarm.raised && alarm.text.contains("c9.customers.example.com") && alarm.remedy.contains("fqdn"));
+        assert!(!unknown_name("teams", last, true, 2000).raised);
+        assert!(!unknown_name("teams", last, false, 1000 + 3_600_001).raised);
+        assert!(!unknown_name("teams", None, false, 2000).raised);
+    }
+
+    #[test]
+    fn callers_that_fail_in_tls_have_an_alarm_with_the_fault_tdr_37() {
+        let alarm = handshake("teams", Kind::Teams, Some("no trunk expects the names"));
+        assert!(alarm.raised && alarm.text.ends_with("no trunk expects the names") && alarm.remedy.contains("TDR-13"));
+        assert!(!handshake("teams", Kind::Teams, None).raised);
+    }
 
     #[test]
     fn a_certificate_warns_a_month_ahead_and_is_critical_a_week_ahead() {

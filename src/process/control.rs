@@ -10,6 +10,7 @@ use crate::config::directory_file::{self, ReadDirectory};
 use crate::journal::unix_ms;
 use crate::settings::Settings;
 use crate::transport::TlsTable;
+use crate::trunk::Kind;
 use crate::worker::{Order, Phase, restart_alarm};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -151,6 +152,7 @@ impl Control {
                 shared.journal.alarm(alarms::expiry(&policy.identity, tls.certificate.not_after, unix_ms()));
             }
         }
+        self.look_at_callers();
         for raised in shared.journal.alarms().raised() {
             if alarms::is_stale(&raised.key, &in_force.settings) {
                 shared.journal.alarm(alarms::gone(raised.key));
@@ -163,6 +165,28 @@ impl Control {
                 shared.journal.alarm(restart_alarm(worker, None));
             }
             shared.journal.alarm(alarms::stuck(worker, stuck.contains(&worker)));
+        }
+    }
+
+    /// Whether the platforms that have to call us do, and get through (TDR-37).
+    fn look_at_callers(&self) {
+        let (journal, snapshot) = (&self.shared.journal, self.shared.composer.snapshot());
+        for trunk in snapshot.trunks.iter().filter(|trunk| !trunk.retired) {
+            let fault = self.shared.counters.inbound.fault(trunk.id);
+            journal.alarm(alarms::handshake(&trunk.name, trunk.kind, fault.as_deref()));
+            let unknown = journal.health().last_unknown_name(trunk.id);
+            let named =
+                |host: &str| snapshot.trunks.iter().any(|own| !own.retired && own.fqdn.eq_ignore_ascii_case(host));
+            let known = unknown.as_ref().is_some_and(|(host, _)| named(host));
+            let last = unknown.as_ref().map(|(host, at)| (&**host, *at));
+            journal.alarm(alarms::unknown_name(&trunk.name, last, known, unix_ms()));
+            if trunk.kind != Kind::Teams || trunk.options_interval.is_none() {
+                continue;
+            }
+            let states = trunk.hosts.iter().filter_map(|host| journal.health().host(trunk.id, host));
+            let up_since = states.filter(|state| state.up).map(|state| state.since_ms).min();
+            let asked = journal.health().askers(trunk.id).into_iter().map(|(_, at)| at).max();
+            journal.alarm(alarms::unasked(&trunk.name, up_since, asked, unix_ms()));
         }
     }
 

@@ -25,6 +25,8 @@ const STUCK: Duration = Duration::from_secs(15);
 pub struct Status {
     /// Product and version.
     pub product: String,
+    /// When this was asked, milliseconds since the Unix epoch.
+    pub now_ms: u64,
     /// `serving`, `draining`, `ending`.
     pub phase: String,
     /// Seconds since the start.
@@ -56,6 +58,9 @@ pub struct TrunkStatus {
     pub calls: u32,
     /// Its hosts in the order calls try them.
     pub hosts: Vec<HostStatus>,
+    /// Hosts of the platform that send OPTIONS, by the name that they give, and when each last did, milliseconds
+    /// since the Unix epoch (TDR-37).
+    pub asked_by: Vec<(String, u64)>,
 }
 
 /// A host of a trunk.
@@ -67,6 +72,10 @@ pub struct HostStatus {
     pub up: Option<bool>,
     /// Why it is up or down.
     pub why: String,
+    /// Its last answer to OPTIONS: status, and when, milliseconds since the Unix epoch.
+    pub last_answer: Option<(u16, u64)>,
+    /// `up` or `failed`; empty where TLS is not spoken or was not tried.
+    pub tls: String,
     /// Where the name leads.
     pub addresses: Vec<String>,
 }
@@ -127,21 +136,28 @@ pub(super) fn status(shared: &Shared) -> Status {
     let stuck = stuck(shared);
     let trunks = snapshot.trunks.iter().filter(|trunk| !trunk.is_vacant()).map(|trunk| {
         let hosts = trunk.hosts.iter().map(|host| {
-            let heard = shared.journal.health().host(trunk.id, host);
+            // A customer's trunk is as well as its carrier's (TDR-40).
+            let asked = snapshot.asked(trunk);
+            let heard = shared.journal.health().host(asked, host);
+            let last = shared.journal.health().last_asked(asked, host);
             let key = address_key(trunk.transport, &host.name, host.port);
             let addresses = snapshot.addresses.get(&key).into_iter().flatten();
             HostStatus {
                 name: host.to_string(),
                 up: heard.as_ref().map(|state| state.up),
                 why: heard.map(|state| state.why).unwrap_or_default(),
+                last_answer: last.answer,
+                tls: last.tls.map_or("", |up| if up { "up" } else { "failed" }).into(),
                 addresses: addresses.map(ToString::to_string).collect(),
             }
         });
+        let askers = shared.journal.health().askers(trunk.id);
         TrunkStatus {
             name: trunk.name.to_string(),
             retired: trunk.retired,
             calls: shared.tally.calls(trunk.id),
             hosts: hosts.collect(),
+            asked_by: askers.into_iter().map(|(host, at)| (host.to_string(), at)).collect(),
         }
     });
     let workers = shared.exchange.gauges().into_iter().map(|gauges| WorkerStatus {
@@ -153,6 +169,7 @@ pub(super) fn status(shared: &Shared) -> Status {
     });
     Status {
         product: snapshot.edge.product.to_string(),
+        now_ms: unix_ms(),
         phase: phase_word(*shared.phase.borrow()).into(),
         uptime_seconds: shared.started.elapsed().as_secs(),
         configuration: in_force.settings.path.display().to_string(),

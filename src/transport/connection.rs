@@ -6,8 +6,10 @@
 
 use super::Arrival;
 use super::endpoint::{Flow, Shared};
+use super::fault;
 use super::queue::Ending;
 use crate::sip::{Frame, Framer, FramingError, Malformed, Message};
+use crate::trunk::diagnosis::Symptom;
 use bytes::{Bytes, BytesMut};
 use std::future::poll_fn;
 use std::io;
@@ -193,6 +195,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         self.shared.counters.lost.add();
         // Many stacks end TLS without close_notify; that is an end like any other.
         let closed = error.kind() == io::ErrorKind::UnexpectedEof;
+        // TLS 1.3 tells only here what it thinks of our certificate.
+        self.flow.symptom.set(fault::of_tls(error, Symptom::Lost));
         Step::Ended(if closed { "closed by the peer".into() } else { error.to_string() })
     }
 

@@ -1,5 +1,6 @@
 //! What the transport counts, for metrics and status; one table names every counter once.
 
+use super::inbound::Inbound;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Counts one kind of happening since the process started.
@@ -24,6 +25,8 @@ macro_rules! counters {
         #[derive(Debug, Default)]
         pub struct Counters {
             $(#[doc = $help] pub $field: Counter,)*
+            /// Trunks whose callers do not get through TLS.
+            pub inbound: Inbound,
         }
 
         impl Counters {

@@ -5,11 +5,12 @@
 
 use super::Arrival;
 use super::endpoint::{SendError, Shared};
-use super::listen::{callers, canonical};
+use super::listen::{callers, canonical, mark};
 use super::resolver::{may_reach, written_port};
 use crate::flow::{FlowId, Hop, ListenerId, Peer, Transport, TrunkId};
 use crate::io::Token;
 use crate::sip::{Message, top_via};
+use crate::trunk::diagnosis::Symptom;
 use bytes::Bytes;
 use hashbrown::HashMap;
 use std::io;
@@ -105,6 +106,7 @@ pub(super) fn attach(
     receive: bool,
 ) -> io::Result<()> {
     socket.set_nonblocking(true)?;
+    mark(&socket2::SockRef::from(&socket), shared.state.load().connections.dscp);
     let local = socket.local_addr()?;
     if receive {
         let socket = UdpSocket::from_std(socket.try_clone()?)?;
@@ -238,13 +240,13 @@ pub(super) fn send_to_hop(
         let sent = match shared.resolver.resolve(Transport::Udp, &hop.host, port).await {
             Ok(found) => match shared.resolver.allowed(&trunk, &hop.host, found).first() {
                 Some(address) => send_to(&shared, Some(id), &trunk.listeners, hop.trunk, *address, &octets)
-                    .map_err(|error| error.to_string()),
-                None => Err(SendError::Forbidden.to_string()),
+                    .map_err(|error| (error.to_string(), error.symptom())),
+                None => Err((SendError::Forbidden.to_string(), Symptom::Foreign)),
             },
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err((error.to_string(), Symptom::NotResolved)),
         };
-        if let Err(reason) = sent {
-            let _ = shared.arrivals.send(Arrival::SendFailed { token, reason }).await;
+        if let Err((reason, symptom)) = sent {
+            let _ = shared.arrivals.send(Arrival::SendFailed { token, reason, symptom }).await;
         }
     });
     Ok(id)
@@ -281,4 +283,12 @@ fn send_to(
     datagrams.send_on(id, octets)?;
     shared.counters.messages_out.add();
     Ok(id)
+}
+
+#[cfg(test)]
+impl Datagrams {
+    /// The mark of each socket.
+    pub(super) fn marks(&self) -> Vec<u32> {
+        self.sockets.iter().filter_map(|(_, _, socket)| socket2::SockRef::from(socket).tos_v4().ok()).collect()
+    }
 }

@@ -1,6 +1,7 @@
 //! How a connection comes to be: the handshake of a peer that called, and the dialling of a hop.
 
 use super::endpoint::{Flow, Link, Shared};
+use super::fault;
 use super::listen::{Accepted, tune};
 use super::names_of;
 use super::places::Place;
@@ -8,6 +9,7 @@ use super::resolver::written_port;
 use super::tls::names_fit;
 use super::verify::is_wrong_name;
 use crate::flow::{Hop, Peer, Transport};
+use crate::trunk::diagnosis::Symptom;
 use rustls::pki_types::ServerName;
 use rustls::server::Acceptor;
 use smallvec::SmallVec;
@@ -22,17 +24,19 @@ use tokio_rustls::{LazyConfigAcceptor, TlsConnector};
 pub(super) async fn welcome(shared: Rc<Shared>, accepted: Accepted, mut place: Place) {
     let Accepted { stream, listener, transport, source, trunks } = accepted;
     let Ok(stream) = TcpStream::from_std(stream) else { return };
-    tune(&stream);
+    tune(&stream, shared.state.load().connections.dscp);
     let peer = Peer { source, listener: Some(listener), transport, names: Vec::new(), trunks };
     if transport != Transport::Tls {
         let link = Link { peer: Arc::new(peer), identity: None, open: true };
         return shared.serve_accepted(listener, None, link, stream).await;
     }
     let limit = shared.state.load().connections.handshake_timeout;
+    let callers = peer.trunks.clone();
     let done = match timeout(limit, secure(&shared, stream, peer)).await {
         Ok(done) => done,
         Err(_) => {
             shared.counters.handshake_timeouts.add();
+            shared.counters.inbound.note(&callers, Some("not finished in time"));
             tracing::info!(%source, "TLS handshake of a peer took too long");
             return;
         }
@@ -41,10 +45,12 @@ pub(super) async fn welcome(shared: Rc<Shared>, accepted: Accepted, mut place: P
     match done {
         Ok((stream, link, sni)) => {
             shared.counters.handshakes.add();
+            shared.counters.inbound.note(&link.peer.trunks, None);
             shared.serve_accepted(listener, sni, link, stream).await;
         }
         Err(error) => {
             shared.counters.handshake_failures.add();
+            shared.counters.inbound.note(&callers, Some(&error));
             tracing::info!(%source, %error, "TLS handshake of a peer failed");
         }
     }
@@ -79,26 +85,33 @@ pub(super) async fn dial(shared: Rc<Shared>, flow: Rc<Flow>, hop: Arc<Hop>) {
     let mut reason = match addresses(&shared, &hop).await {
         Ok(addresses) => {
             let mut reason = "no address inside the trunk's ranges".to_owned();
+            flow.symptom.set(Symptom::Foreign);
             for address in addresses {
                 match connect(&shared, &hop, address).await {
                     Ok(stream) => match stream {
                         (Stream::Plain(stream), link) => {
+                            flow.symptom.set(Symptom::Lost);
                             return shared.serve_dialled(&flow, &hop, link, stream).await;
                         }
                         (Stream::Secure(stream), link) => {
+                            flow.symptom.set(Symptom::Lost);
                             return shared.serve_dialled(&flow, &hop, link, *stream).await;
                         }
                     },
-                    Err(error) => {
+                    Err((symptom, error)) => {
                         tracing::warn!(host = %hop.host, %address, %error, "connecting failed");
                         shared.address_failed(address);
+                        flow.symptom.set(symptom);
                         reason = error;
                     }
                 }
             }
             reason
         }
-        Err(error) => error,
+        Err(error) => {
+            flow.symptom.set(Symptom::NotResolved);
+            error
+        }
     };
     shared.counters.dial_failures.add();
     reason.insert_str(0, "not connected: ");
@@ -123,13 +136,13 @@ enum Stream {
 }
 
 /// One attempt at one address.
-async fn connect(shared: &Rc<Shared>, hop: &Hop, address: SocketAddr) -> Result<(Stream, Link), String> {
+async fn connect(shared: &Rc<Shared>, hop: &Hop, address: SocketAddr) -> Result<(Stream, Link), (Symptom, String)> {
     let state = shared.state.load_full();
     let stream = timeout(state.connections.connect_timeout, TcpStream::connect(address))
         .await
-        .map_err(|_| "connect timed out")?
-        .map_err(|error| error.to_string())?;
-    tune(&stream);
+        .map_err(|_| (Symptom::NotConnected, "connect timed out".to_owned()))?
+        .map_err(|error| (fault::of_connecting(&error), error.to_string()))?;
+    tune(&stream, state.connections.dscp);
     shared.counters.dials.add();
     let link = |names: Vec<String>, identity| {
         let trunks = shared.trunks_behind(hop.trunk, address, hop.transport, &names);
@@ -139,18 +152,18 @@ async fn connect(shared: &Rc<Shared>, hop: &Hop, address: SocketAddr) -> Result<
     if hop.transport != Transport::Tls {
         return Ok((Stream::Plain(stream), link(Vec::new(), None)));
     }
-    let tls = state.tls.trunk(hop.trunk).ok_or("the trunk has no TLS")?;
-    let name = server_name(&hop.host)?;
+    let tls = state.tls.trunk(hop.trunk).ok_or((Symptom::NoTls, "the trunk has no TLS".to_owned()))?;
+    let name = server_name(&hop.host).map_err(|error| (Symptom::NoSuchName, error))?;
     let connector = TlsConnector::from(tls.client.clone());
     let stream = match timeout(state.connections.handshake_timeout, connector.connect(name, stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             shared.counters.handshake_failures.add();
-            return Err(format!("TLS: {}", told(shared, &error)));
+            return Err((fault::of_tls(&error, Symptom::NoTls), format!("TLS: {}", told(shared, &error))));
         }
         Err(_) => {
             shared.counters.handshake_timeouts.add();
-            return Err("TLS handshake timed out".into());
+            return Err((Symptom::HandshakeTimeout, "TLS handshake timed out".into()));
         }
     };
     shared.counters.handshakes.add();

@@ -16,6 +16,7 @@ use super::{Arrival, SharedState, dial};
 use crate::flow::{FlowId, Hop, ListenerId, Peer, Transport, TrunkId};
 use crate::io::{Destination, Token};
 use crate::sip::{Message, top_via};
+use crate::trunk::diagnosis::Symptom;
 use crate::trunk::name_matches;
 use bytes::Bytes;
 use hashbrown::HashMap;
@@ -60,6 +61,19 @@ pub enum SendError {
     /// The datagram socket took no more.
     #[error("socket full")]
     Full,
+}
+
+impl SendError {
+    /// What it says about the host.
+    pub fn symptom(self) -> Symptom {
+        match self {
+            Self::Forbidden => Symptom::Foreign,
+            Self::Gone | Self::SlowPeer => Symptom::Lost,
+            Self::TooManyConnections | Self::NoTrunk | Self::NoSocket | Self::TooLarge | Self::Full => {
+                Symptom::NotConnected
+            }
+        }
+    }
 }
 
 /// What is open now.
@@ -108,6 +122,8 @@ pub(super) struct Flow {
     origin: Origin,
     link: RefCell<Link>,
     retired: Cell<Option<Instant>>,
+    /// What its end will say about the host.
+    pub(super) symptom: Cell<Symptom>,
     /// Whether its peer offered it for requests back.
     aliased: Cell<bool>,
 }
@@ -252,6 +268,11 @@ impl Endpoint {
 
 #[cfg(test)]
 impl Endpoint {
+    /// The marks of the datagram sockets.
+    pub(super) fn marks(&self) -> Vec<u32> {
+        self.0.datagrams.borrow().marks()
+    }
+
     /// Serves one end of a pipe as a connection to `hop`, or as one of trunk 0 that called; where no socket is,
     /// time can be the test's.
     pub(super) fn pipe(&self, hop: Option<Hop>) -> tokio::io::DuplexStream {
@@ -396,6 +417,7 @@ impl Shared {
             origin,
             link: RefCell::new(link),
             retired: Cell::new(None),
+            symptom: Cell::new(Symptom::Lost),
             aliased: Cell::new(false),
         });
         self.flows.borrow_mut().insert(flow.id.n, flow.clone());
@@ -437,10 +459,11 @@ impl Shared {
         self.stop_reuse(flow);
         self.flows.borrow_mut().remove(&flow.id.n);
         tracing::debug!(flow = flow.id.n, %reason, "flow gone");
+        let symptom = flow.symptom.get();
         for token in flow.queue.unsent() {
-            let _ = self.arrivals.send(Arrival::SendFailed { token, reason: reason.clone() }).await;
+            let _ = self.arrivals.send(Arrival::SendFailed { token, reason: reason.clone(), symptom }).await;
         }
-        let _ = self.arrivals.send(Arrival::FlowLost { flow: flow.id, reason }).await;
+        let _ = self.arrivals.send(Arrival::FlowLost { flow: flow.id, reason, symptom }).await;
     }
 
     fn stop_reuse(&self, flow: &Flow) {

@@ -144,11 +144,41 @@ pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
+/// Marks what leaves a socket: the upper six bits of TOS, or of the traffic class (RFC 2474 §3, GEN-53).
+pub(super) fn mark(socket: &socket2::SockRef<'_>, dscp: u8) {
+    let value = u32::from(dscp) << 2;
+    // Nothing that fails here makes the socket unusable. A dual-stack one sends IPv4, too, so both are set.
+    let _ = socket.set_tclass_v6(value);
+    let _ = socket.set_tos_v4(value);
+}
+
 /// Sets what every connection has, in either direction.
-pub(super) fn tune(stream: &tokio::net::TcpStream) {
+pub(super) fn tune(stream: &tokio::net::TcpStream, dscp: u8) {
     let socket = socket2::SockRef::from(stream);
+    mark(&socket, dscp);
     // None of these failing makes the connection unusable.
     let _ = stream.set_nodelay(true);
     let _ = socket.set_tcp_keepalive(&TCP_KEEPALIVE);
     let _ = socket.set_tcp_user_timeout(Some(USER_TIMEOUT));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use socket2::SockRef;
+
+    #[tokio::test]
+    async fn connections_are_marked_over_ipv4_and_ipv6_in_both_directions_gen_53() {
+        for loopback in ["127.0.0.1:0", "[::1]:0"] {
+            let listener = tokio::net::TcpListener::bind(loopback).await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let (ours, theirs) = tokio::join!(tokio::net::TcpStream::connect(address), listener.accept());
+            for stream in [ours.unwrap(), theirs.unwrap().0] {
+                tune(&stream, 24);
+                let socket = SockRef::from(&stream);
+                let marked = if address.is_ipv4() { socket.tos_v4() } else { socket.tclass_v6() };
+                assert_eq!(marked.unwrap(), 24 << 2, "{loopback}");
+            }
+        }
+    }
 }

@@ -22,6 +22,8 @@ mod counters;
 mod datagram;
 mod dial;
 mod endpoint;
+mod fault;
+mod inbound;
 mod listen;
 mod places;
 mod probe;
@@ -41,6 +43,7 @@ pub use certificates::{
 pub use connection::unframed;
 pub use counters::{Counter, Counters};
 pub use endpoint::{Endpoint, Gauges, SendError};
+pub use inbound::Inbound;
 pub use listen::{Accepted, Bound, accept_loop, bind, callers};
 pub use probe::{Agreed, ProbeFailure, ProbeTarget, ProbeTls, Probed, TrustRule, probe};
 pub use program::{PROGRAM_DATE, Root, system_roots};
@@ -52,6 +55,7 @@ use crate::io::Token;
 use crate::settings::ConnectionSettings;
 use crate::sip::{Malformed, Message};
 use crate::snapshot::Snapshot;
+use crate::trunk::diagnosis::Symptom;
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,6 +106,8 @@ pub enum Arrival {
         flow: FlowId,
         /// Why, in words without personal data.
         reason: String,
+        /// What that says about the host.
+        symptom: Symptom,
     },
     /// A message was not sent: no octet of it left.
     SendFailed {
@@ -109,5 +115,7 @@ pub enum Arrival {
         token: Token,
         /// Why, in words without personal data.
         reason: String,
+        /// What that says about the host.
+        symptom: Symptom,
     },
 }

@@ -5,6 +5,7 @@
 //! trusted are what the operator has to see. Nothing is shared with a running element.
 
 use super::dial::server_name;
+use super::fault;
 use super::resolver::may_reach;
 use super::tls::{provider, roots};
 use super::verify::{ServerJudge, is_wrong_name};
@@ -13,6 +14,7 @@ use crate::flow::Transport;
 use crate::settings::{Settings, TrunkSettings, Trust};
 use crate::sip::{Frame, Framer, Message, top_via};
 use crate::trunk::Trunk;
+use crate::trunk::diagnosis::Symptom;
 use bytes::{Bytes, BytesMut};
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -159,6 +161,27 @@ impl ProbeFailure {
             Self::Alert(_) | Self::Handshake(_) => "handshake",
             Self::Untrusted { .. } => "certificate",
             Self::NoAnswer(_) | Self::Ended(_) | Self::NotSip(_) => "options",
+        }
+    }
+
+    /// What it says about the host.
+    pub fn symptom(&self) -> Symptom {
+        match self {
+            Self::ForeignName { .. } | Self::ForeignAddresses { .. } => Symptom::Foreign,
+            Self::NotResolved(_) => Symptom::NotResolved,
+            Self::NotConnected => Symptom::NotConnected,
+            Self::Alert(alert) => fault::of_alert(*alert),
+            Self::Handshake(_) => Symptom::NoTls,
+            Self::Untrusted { rule, .. } => match rule {
+                TrustRule::Root => Symptom::UnknownRoot,
+                TrustRule::Name => Symptom::WrongName,
+                TrustRule::Dates => Symptom::NotValidNow,
+                TrustRule::Purpose => Symptom::WrongPurpose,
+                TrustRule::Form => Symptom::Unsound,
+            },
+            Self::NoAnswer(_) => Symptom::Silent,
+            Self::Ended(_) => Symptom::Lost,
+            Self::NotSip(_) => Symptom::NotSip,
         }
     }
 

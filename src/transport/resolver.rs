@@ -200,6 +200,8 @@ impl Resolver {
         host: &str,
         mut found: SmallVec<[SocketAddr; 4]>,
     ) -> SmallVec<[SocketAddr; 4]> {
+        // Both versions of a name are asked for, and a trunk may speak one of them (TDR-28): no fault of the name.
+        found.retain(|address| trunk.speaks(address.ip()));
         found.retain(|address| {
             let covered = may_reach(trunk, host, address.ip());
             if !covered {

@@ -124,6 +124,7 @@ impl TrunkDefaults {
             termination: self.termination,
             termination_identifier: self.termination_identifier,
             suffixes: self.suffixes,
+            ip: None,
             sources: self.sources,
             listeners: Vec::new(),
             mutual: self.mutual,

@@ -10,6 +10,7 @@ use crate::io::Token;
 use crate::journal::{WorkerGauges, unix_ms};
 use crate::sip::Message;
 use crate::transport::Accepted;
+use crate::trunk::diagnosis::Symptom;
 use bytes::Bytes;
 use bytestring::ByteString;
 use hashbrown::HashMap;
@@ -92,6 +93,8 @@ pub enum Mail {
         token: Token,
         /// Why.
         reason: String,
+        /// What that says about the host.
+        symptom: Symptom,
     },
     /// Close a flow of yours.
     Close(FlowId),

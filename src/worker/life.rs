@@ -9,7 +9,8 @@ use crate::io::{Answer, Destination, Input, Output, Question, QuestionId, Token,
 use crate::journal::unix_ms;
 use crate::sip::{Message, Method, Name, tag};
 use crate::transaction::TOKEN_BITS;
-use crate::transport::{Arrival, Endpoint};
+use crate::transport::{Arrival, Endpoint, SendError};
+use crate::trunk::diagnosis::Symptom;
 use bytes::Bytes;
 use bytestring::ByteString;
 use rand::rngs::StdRng;
@@ -199,17 +200,19 @@ impl Worker {
             Arrival::Malformed { request, fault, flow, peer } => {
                 self.input(Input::Malformed { request, fault, flow, peer });
             }
-            Arrival::FlowLost { flow, reason } => {
+            Arrival::FlowLost { flow, reason, symptom } => {
                 self.recount = true;
                 tracing::debug!(worker = self.start.worker, flow = flow.n, reason, "flow lost");
                 for follower in self.desk.unfollow(flow) {
                     self.start.exchange.tell(follower, Mail::FlowLost(flow));
                 }
-                self.input(Input::FlowLost { flow });
+                self.input(Input::FlowLost { flow, symptom });
             }
-            Arrival::SendFailed { token, reason } => match sender(token) {
-                None => self.input(Input::SendFailed { token, reason }),
-                Some((worker, token)) => self.start.exchange.tell(worker, Mail::SendFailed { token, reason }),
+            Arrival::SendFailed { token, reason, symptom } => match sender(token) {
+                None => self.input(Input::SendFailed { token, reason, symptom }),
+                Some((worker, token)) => {
+                    self.start.exchange.tell(worker, Mail::SendFailed { token, reason, symptom });
+                }
             },
         }
     }
@@ -330,12 +333,13 @@ impl Worker {
             },
             Mail::Send { from, token, flow, octets } => {
                 if let Err(error) = self.endpoint.send(foreign(from, token), &Destination::Flow(flow), octets) {
-                    self.start.exchange.tell(from, Mail::SendFailed { token, reason: error.to_string() });
+                    let (reason, symptom) = (error.to_string(), error.symptom());
+                    self.start.exchange.tell(from, Mail::SendFailed { token, reason, symptom });
                 }
             }
-            Mail::SendFailed { token, reason } => self.input(Input::SendFailed { token, reason }),
+            Mail::SendFailed { token, reason, symptom } => self.input(Input::SendFailed { token, reason, symptom }),
             Mail::Close(flow) => self.endpoint.close(flow),
-            Mail::FlowLost(flow) => self.input(Input::FlowLost { flow }),
+            Mail::FlowLost(flow) => self.input(Input::FlowLost { flow, symptom: Symptom::Lost }),
         }
     }
 
@@ -424,6 +428,7 @@ impl Worker {
     /// Sends from here, or has the worker send that holds the flow.
     fn send(&mut self, token: Token, to: Destination, octets: Bytes) {
         let own = self.start.worker;
+        let told = |error: SendError| (error.to_string(), error.symptom());
         let failed = match &to {
             Destination::Flow(flow) if flow.worker != own => {
                 let mail = Mail::Send { from: own, token, flow: *flow, octets };
@@ -431,18 +436,18 @@ impl Worker {
                 if !posted {
                     self.start.journal.metrics().handover_refused.inc();
                 }
-                (!posted).then(|| "queue between workers full".to_owned())
+                (!posted).then(|| ("queue between workers full".to_owned(), Symptom::Lost))
             }
-            Destination::Flow(_) => self.endpoint.send(token, &to, octets).err().map(|error| error.to_string()),
+            Destination::Flow(_) => self.endpoint.send(token, &to, octets).err().map(told),
             Destination::Hop(_) => match self.endpoint.send(token, &to, octets) {
                 Ok(flow) => {
                     self.caused.push_back(Input::Sent { token, flow });
                     None
                 }
-                Err(error) => Some(error.to_string()),
+                Err(error) => Some(told(error)),
             },
         };
-        self.caused.extend(failed.map(|reason| Input::SendFailed { token, reason }));
+        self.caused.extend(failed.map(|(reason, symptom)| Input::SendFailed { token, reason, symptom }));
     }
 
     /// Shows the others, and the metrics, what this worker holds.

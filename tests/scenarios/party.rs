@@ -18,9 +18,11 @@ pub(crate) struct Platform {
     /// Whom it calls unless a line says otherwise.
     called: &'static str,
     media: (&'static str, u16),
+    /// Our name, as it knows it.
+    host: &'static str,
 }
 
-pub(crate) const PLATFORMS: [Platform; 3] = [
+pub(crate) const PLATFORMS: [Platform; 4] = [
     Platform {
         name: "genesys",
         trunk: TrunkId(0),
@@ -31,6 +33,7 @@ pub(crate) const PLATFORMS: [Platform; 3] = [
         from: "\"Erika\" <sip:+491705550144@198.51.100.21>",
         called: "+496955501007",
         media: ("198.51.100.131", 52344),
+        host: "sbc1.example.com",
     },
     Platform {
         name: "teams",
@@ -42,6 +45,7 @@ pub(crate) const PLATFORMS: [Platform; 3] = [
         from: "Alice Example <sip:+496955501007@sip.pstnhub.microsoft.com:5061;user=phone>",
         called: "+496955502000",
         media: ("203.0.113.7", 50000),
+        host: "sbc1.example.com",
     },
     Platform {
         name: "pbx",
@@ -53,6 +57,20 @@ pub(crate) const PLATFORMS: [Platform; 3] = [
         from: "<sip:+14255550200@pbx.example.com>",
         called: "+496955501007",
         media: ("192.0.2.11", 30000),
+        host: "sbc1.example.com",
+    },
+    // The hub once more, for a customer of a carrier; there only after `set tenants`.
+    Platform {
+        name: "customer",
+        trunk: TrunkId(3),
+        transport: Transport::Tls,
+        source: "52.112.0.8:40004",
+        contact: "<sip:api-du-a-euno.pstnhub.microsoft.com:443;x-i=5f1d;x-c=a1/d/8/b1>",
+        record_route: Some("<sip:sip-du-a-eu.pstnhub.microsoft.com:5061;transport=tls;lr>"),
+        from: "Bob Example <sip:+498955501007@sip.pstnhub.microsoft.com:5061;user=phone>",
+        called: "+496955502000",
+        media: ("203.0.113.7", 51000),
+        host: "c1.sbc1.example.com",
     },
 ];
 
@@ -142,11 +160,12 @@ impl Party {
         self.counter += 1;
         let platform = self.platform;
         let called = called.unwrap_or(platform.called);
-        let uri = format!("sip:{called}@sbc1.example.com:5061;user=phone;transport={}", platform.transport.uri_value());
+        let (host, transport) = (platform.host, platform.transport.uri_value());
+        let uri = format!("sip:{called}@{host}:5061;user=phone;transport={transport}");
         let dialog = Dialog {
             call_id: format!("{}-{}@{}", platform.name, self.counter, platform.source.split(':').next().unwrap_or("")),
             local: format!("{};tag={}-{}", platform.from, platform.name, self.counter),
-            remote: format!("<sip:{called}@sbc1.example.com>"),
+            remote: format!("<sip:{called}@{host}>"),
             target: uri,
             cseq: 0,
         };

@@ -19,6 +19,7 @@ use tandem::pii::Pii;
 use tandem::sip::sdp::Sdp;
 use tandem::sip::{Message, Method, Name, tag, top_via};
 use tandem::snapshot::{EdgeSettings, NumberMatch, Route, Snapshot};
+use tandem::trunk::diagnosis::Symptom;
 use tandem::trunk::platforms::{Cloud, Generation, Platform, defaults};
 use tandem::trunk::{EarlyMedia, Host, Termination, Trunk};
 
@@ -71,6 +72,8 @@ pub(crate) struct World {
     pub loads: VecDeque<QuestionId>,
     /// Hosts (or all hosts of a trunk, by its name) that nothing can be sent to.
     pub unreachable: Vec<String>,
+    /// Why.
+    pub symptom: Symptom,
     pub events: Vec<String>,
     pub records: VecDeque<CallRecord>,
     started: usize,
@@ -113,6 +116,7 @@ impl World {
             questions: VecDeque::new(),
             loads: VecDeque::new(),
             unreachable: Vec::new(),
+            symptom: Symptom::Refused,
             events: Vec::new(),
             records: VecDeque::new(),
             started: 0,
@@ -132,6 +136,18 @@ impl World {
         change(&mut self.snapshot);
         self.snapshot.revision += 1;
         self.input(Input::Snapshot(Arc::new(self.snapshot.clone())));
+    }
+
+    /// A customer of ours has a tenant: a second trunk of the hub, below the name of the first (TDR-156).
+    pub(crate) fn tenants(&mut self) {
+        self.configure(|snapshot| {
+            let mut trunk = (*snapshot.trunks[1]).clone();
+            (trunk.id, trunk.name, trunk.fqdn) = (TrunkId(3), "customer".into(), "c1.sbc1.example.com".into());
+            snapshot.trunks.push(Arc::new(trunk));
+            let pattern = Pattern::parse("+4989555*").expect("a pattern");
+            let number = NumberMatch::Pattern(pattern);
+            snapshot.routes.push(Route { from: None, number, to: vec![TrunkId(3)], ..Route::default() });
+        });
     }
 
     /// The worker that speaks, from now on.
@@ -256,7 +272,11 @@ impl World {
             listener: Some(ListenerId(0)),
             transport: platform.transport,
             names: Vec::new(),
-            trunks: [platform.trunk].into_iter().collect(),
+            trunks: if self.snapshot.trunks.len() > 3 && [1, 3].contains(&platform.trunk.0) {
+                [TrunkId(1), TrunkId(3)].into_iter().collect()
+            } else {
+                [platform.trunk].into_iter().collect()
+            },
         });
         let flow = FlowId { node: 1, worker: 0, n: flow };
         let first = String::from_utf8_lossy(octets.split(|&octet| octet == b'\r').next().unwrap_or(&[])).into_owned();
@@ -329,7 +349,10 @@ impl World {
         let lost = self.unreachable.iter().any(|host| host == name || place.starts_with(&**host));
         self.tell(&format!("{name:>8} <- {first} ({place}){}", if lost { " fails" } else { "" }));
         if lost {
-            self.edge.handle_input(self.now, Input::SendFailed { token, reason: "unreachable".to_owned() });
+            self.edge.handle_input(
+                self.now,
+                Input::SendFailed { token, reason: "unreachable".to_owned(), symptom: self.symptom },
+            );
             return;
         }
         if let Destination::Hop(hop) = to {

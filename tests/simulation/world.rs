@@ -22,6 +22,7 @@ use tandem::io::{Answer, Input, Output, Question, QuestionId, Token};
 use tandem::routing::{NumberMatch, Route};
 use tandem::sip::{Message, top_via};
 use tandem::snapshot::{EdgeSettings, Snapshot};
+use tandem::trunk::diagnosis::Symptom;
 use tandem::trunk::platforms::{self, Cloud, Generation};
 use tandem::trunk::{EarlyMedia, Termination, Trunk};
 use uuid::Uuid;
@@ -326,7 +327,10 @@ impl World {
                 }
             }
             Happening::Unsent { worker, token } => {
-                self.input(worker, Input::SendFailed { token, reason: "simulated".to_owned() });
+                self.input(
+                    worker,
+                    Input::SendFailed { token, reason: "simulated".to_owned(), symptom: Symptom::Refused },
+                );
             }
             Happening::PlatformUnsent { platform, token } => {
                 let now = self.moment().monotonic;
@@ -335,7 +339,7 @@ impl World {
             }
             Happening::EdgeLoses { flow } => {
                 for worker in 0..self.edges.len() {
-                    self.input(worker, Input::FlowLost { flow });
+                    self.input(worker, Input::FlowLost { flow, symptom: Symptom::Lost });
                 }
             }
             Happening::Relayed { worker, question, result } => self.input(worker, Input::Answer { question, result }),

@@ -288,3 +288,43 @@ fn an_rsa_key_that_is_too_short_is_refused_tdr_4() {
     let all = loaded_in(&folder, LAB).map_or_else(|findings| findings, |loaded| loaded.warnings);
     assert_found_in(&all, Severity::Error, Some("TDR-4"), "key has 1024 bits", "certificate");
 }
+
+#[test]
+fn a_customer_s_trunk_is_below_its_carrier_s_and_only_the_carrier_s_asks_tdr_40_tdr_156() {
+    let mut both = leaf();
+    both.subject_alt_names =
+        CertificateParams::new(vec!["sbc1.example.com".to_owned(), "*.sbc1.example.com".to_owned()])
+            .unwrap()
+            .subject_alt_names;
+    let folder = folder_with(&both, rsa());
+    let customers = |line: &str| {
+        format!(
+            "{LAB}\n[trunk.contoso]\nkind = \"teams\"\nfqdn = \"c1.sbc1.example.com\"\ntls = \"public\"\ntrust = \"ca.pem\"\n{line}\n\
+             [[route]]\nfrom = \"contoso\"\nnumber = \"+4969123*\"\nto = [\"genesys\"]\n"
+        )
+    };
+    let loaded = loaded_in(&folder, &customers("")).unwrap_or_else(|findings| panic!("{}", lines(&findings)));
+    let told = lines(&loaded.warnings);
+    assert!(!told.contains("TDR-32") && !told.contains("TDR-40"), "{told}");
+    assert_eq!(trunk(&loaded.settings, "contoso").options_interval, None);
+    assert!(trunk(&loaded.settings, "teams").options_interval.is_some());
+    let loaded = loaded_in(&folder, &customers("options_interval = \"60 s\"")).unwrap();
+    assert_found_in(&loaded.warnings, Severity::Warning, Some("TDR-40"), "a customer's of `teams`", "options_interval");
+    assert!(trunk(&loaded.settings, "contoso").options_interval.is_some(), "what is written stands");
+}
+
+#[test]
+fn a_trunk_of_one_version_of_ip_has_ranges_hosts_and_listeners_of_it_tdr_28() {
+    use Severity::Error;
+    let v6 = with("trunk.teams", "ip = \"v6\"");
+    assert_found(&v6, Error, Some("TDR-28"), "no range of its sources", "ip = ");
+    assert_found(&v6, Error, Some("TDR-28"), "none of its listeners", "ip = ");
+    let host = with("trunk.teams", "ip = \"v4\"\nhosts = [\"[2001:db8::7]:5061\"]");
+    assert_found(&host, Error, Some("TDR-28"), "its host 2001:db8::7 does not", "ip = ");
+    let told = lines(&found(&with("trunk.teams", "ip = \"v4\"")));
+    assert!(!told.contains("TDR-28"), "{told}");
+    let both =
+        changed("tls:127.0.0.1:5061", "tls:[::]:5061").replace("kind = \"teams\"", "kind = \"teams\"\nip = \"v4\"");
+    let told = lines(&found(&both));
+    assert!(!told.contains("TDR-28"), "{told}");
+}

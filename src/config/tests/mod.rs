@@ -390,6 +390,7 @@ fn each_key_of_the_other_tables_has_its_effect() {
     assert_eq!(connections("keepalive = \"1 s\"").keepalive, Duration::from_secs(1));
     assert_eq!(connections("pong_timeout = \"1 s\"").pong_timeout, Some(Duration::from_secs(1)));
     assert_eq!(connections("pong_timeout = \"off\"").pong_timeout, None);
+    assert_eq!((connections("").dscp, connections("dscp = 46").dscp), (24, 46), "GEN-53");
     assert_eq!(connections("idle_timeout = \"1 s\"").idle_timeout, Duration::from_secs(1));
     assert_eq!(connections("max_handshakes = 3").max_handshakes, 3);
     assert_eq!(connections("max_connections = 3").max_connections, 3);

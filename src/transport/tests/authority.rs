@@ -66,6 +66,13 @@ impl Authority {
         Self { directory, root, intermediate }
     }
 
+    /// Another intermediate under the same root, for the leaves from now on.
+    pub(crate) fn renew_intermediate(&mut self) {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+        let params = issuer_params(&format!("Test Intermediate {}", next()));
+        self.intermediate = CertifiedIssuer::signed_by(params, key, &self.root).unwrap();
+    }
+
     pub(crate) fn root_file(&self) -> PathBuf {
         self.directory.path().join("root.pem")
     }

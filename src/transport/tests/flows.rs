@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::sip::Malformed;
+use crate::trunk::IpVersion;
 use tokio::net::UdpSocket;
 
 #[test]
@@ -191,5 +192,50 @@ fn datagrams_of_strangers_and_keep_alives_go_no_further() {
         known.send_to(b"garbage", site.udp).await.unwrap();
         assert!(matches!(site.arrival().await, Arrival::Malformed { request: None, .. }));
         assert_eq!((site.counters.strangers.count(), site.counters.pings.count()), (1, 1));
+    });
+}
+
+#[test]
+fn datagrams_are_marked_gen_53() {
+    run(async {
+        let site = Site::new().with(Transport::Udp, false, |_, _| {}).start();
+        assert_eq!(site.endpoint.marks(), [24 << 2]);
+    });
+}
+
+#[test]
+fn a_trunk_of_ipv6_is_dialled_and_calls_over_ipv6_alone_tdr_28() {
+    run(async {
+        let mut site = Site::new();
+        site.hosts.insert(HUB.into(), SmallVec::from_iter(["127.0.0.1".parse().unwrap(), "::1".parse().unwrap()]));
+        let site = site.with(Transport::Tcp, false, |trunk, _| {
+            trunk.ip = Some(IpVersion::V6);
+            trunk.sources.push("::1/128".parse().unwrap());
+        });
+        let mut site = site.start();
+        let listener = TcpListener::bind("[::1]:0").await.unwrap();
+        // Both addresses of the name are known: only the one of the version is dialled.
+        let to = Hop { port: listener.local_addr().unwrap().port(), ..hop(Transport::Tcp, HUB, &[]) };
+        site.send(1, &to).unwrap();
+        let (mut stream, _) = listener.accept().await.unwrap();
+        read_options(&mut stream).await.unwrap();
+        assert_eq!(site.counters.forbidden_addresses.count(), 0, "the other version is no fault");
+        // Who calls over the other version is a stranger.
+        let mut stranger = TcpStream::connect(site.tcp).await.unwrap();
+        assert_eq!(stranger.read(&mut [0; 16]).await.unwrap_or(0), 0);
+        assert_eq!(site.counters.strangers.count(), 1);
+        let bind_to = "[::1]:0".parse().unwrap();
+        let settings =
+            ListenerSettings { id: ListenerId(1), transport: Transport::Tcp, bind: bind_to, advertise: None };
+        let bound = bind(&settings).unwrap();
+        let address = bound.local_address().unwrap();
+        let (state, counters, endpoint) = (site.state.clone(), site.counters.clone(), site.endpoint.clone());
+        tokio::task::spawn_local(async move {
+            accept_loop(bound, state, counters, |accepted| endpoint.adopt(accepted)).await.unwrap();
+        });
+        let mut caller = TcpStream::connect(address).await.unwrap();
+        caller.write_all(OPTIONS).await.unwrap();
+        let (message, _, peer) = site.message().await;
+        assert!(message.is_request() && peer.source.is_ipv6(), "{peer:?}");
     });
 }

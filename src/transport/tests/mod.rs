@@ -59,6 +59,7 @@ fn trunk(id: u16, transport: Transport) -> Trunk {
         termination: Termination::Fqdn,
         termination_identifier: "".into(),
         suffixes: vec!["pstnhub.example.com".into()],
+        ip: None,
         sources: vec!["127.0.0.1/32".parse().unwrap(), "127.0.0.2/32".parse().unwrap()],
         listeners: Vec::new(),
         mutual: false,
@@ -105,6 +106,7 @@ impl Site {
             keepalive: Duration::from_secs(60),
             pong_timeout: Some(Duration::from_secs(10)),
             idle_timeout: Duration::from_secs(60),
+            dscp: 24,
         };
         // Names must never reach the real DNS from a test: nobody listens here.
         let name_servers = vec![SocketAddr::from(([127, 0, 0, 1], 1))];
@@ -242,7 +244,7 @@ impl Running {
     /// The next arrival, which has to be the loss of a flow; returns the reason.
     async fn lost(&mut self, lost: FlowId) -> String {
         match self.arrival().await {
-            Arrival::FlowLost { flow, reason } if flow == lost => reason,
+            Arrival::FlowLost { flow, reason, .. } if flow == lost => reason,
             other => panic!("{other:?}"),
         }
     }
@@ -250,7 +252,7 @@ impl Running {
     /// The next arrival, which has to be the failure of this message; returns the reason.
     async fn failed(&mut self, failed: u64) -> String {
         match self.arrival().await {
-            Arrival::SendFailed { token, reason } if token == Token(failed) => reason,
+            Arrival::SendFailed { token, reason, .. } if token == Token(failed) => reason,
             other => panic!("{other:?}"),
         }
     }

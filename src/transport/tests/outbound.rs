@@ -72,6 +72,24 @@ fn gen_34_roots_are_trusted_and_nothing_below_them() {
 }
 
 #[test]
+fn gen_34_leaf_and_intermediate_may_be_issued_anew_under_one_root_while_we_run() {
+    run(async {
+        let mut site = Site::genesys().start();
+        for token in 1..=2 {
+            let (listener, address) = platform().await;
+            let acceptor = tokio_rustls::TlsAcceptor::from(server(&site, Leaf::named(&[HUB]), false));
+            let flow = site.send(token, &hop(Transport::Tls, HUB, &[address])).unwrap();
+            let mut stream = acceptor.accept(listener.accept().await.unwrap().0).await.unwrap();
+            read_options(&mut stream).await.unwrap();
+            // The platform hangs up, and comes back with certificates that nobody has seen before.
+            drop(stream);
+            site.lost(flow).await;
+            site.site.authority.renew_intermediate();
+        }
+    });
+}
+
+#[test]
 fn tdr_5_and_16_our_certificate_and_the_dialled_name_are_shown() {
     run(async {
         let site = Site::teams().start();
