@@ -5,6 +5,7 @@
 //! trunk lets us dial is decided here and nowhere else (design: "Peer, then trunk", "Where we dial").
 
 pub mod platforms;
+pub mod policy;
 
 use crate::flow::{ListenerId, Transport, TrunkId};
 use crate::sip::Method;
@@ -137,6 +138,8 @@ pub struct Trunk {
     pub max_call_rate: Option<u32>,
     /// What X-MS-SBC says in INVITE and OPTIONS: vendor, model and version (TDR-61); `None`: it is not sent.
     pub sbc: Option<Arc<str>>,
+    /// What the operator lets it see and say beyond the rules of its kind.
+    pub policy: policy::Policy,
     /// No new calls; dialogs that exist go on. A trunk that a reload removed.
     pub retired: bool,
 }

@@ -1,5 +1,6 @@
 //! One trunk: what its kind brings along, and the operator's keys, which win.
 
+use super::policy::read_policy;
 use super::section::{Section, advice};
 use super::value;
 use crate::flow::{ListenerId, Transport, TrunkId};
@@ -113,6 +114,7 @@ pub(super) fn read_trunk(section: &Section<'_>, around: Around<'_>) -> TrunkSett
         max_calls,
         max_call_rate,
         sbc: base.sbc.filter(|_| section.flag("x_ms_sbc").unwrap_or(true)),
+        policy: read_policy(section, kind, base.policy),
         retired: false,
     };
     let dids = values(section.list("dids", |text| Pattern::parse(text).map_err(|error| format!("`{text}`: {error}"))));

@@ -26,6 +26,7 @@ mod description;
 use crate::number::MAX_DIGITS;
 use crate::pii::Pii;
 use crate::sip::{Edits, Message, Method, Name, NameAddr, Scheme, Uri};
+use crate::trunk::policy::UserToUserForm;
 use crate::trunk::{Kind, Termination, Trunk};
 use std::fmt;
 
@@ -115,7 +116,9 @@ fn fields(to: &Trunk, message: &Message, repairs: &mut Repairs<'_>) -> Result<()
         let foreign = match line.name {
             Name::RecordRoute | Name::Require | Name::ProxyRequire => request,
             Name::RemotePartyId => true,
-            Name::Diversion | Name::CallInfo | Name::UserToUser if hub => true,
+            Name::CallInfo if hub => !to.policy.passes(line.text),
+            Name::UserToUser if hub => to.policy.user_to_user == UserToUserForm::None,
+            Name::Diversion if hub => true,
             Name::Replaces if hub && request => {
                 return reject("TDR-58", "Replaces, which the hub rejects: calls are joined here, not there");
             }
@@ -126,7 +129,11 @@ fn fields(to: &Trunk, message: &Message, repairs: &mut Repairs<'_>) -> Result<()
             Name::Other => {
                 let uui = line.text.eq_ignore_ascii_case("x-user-to-user");
                 user_to_user += usize::from(uui);
-                is_foreign(hub, line.text) || (uui && hub)
+                match hub && uui {
+                    true => to.policy.user_to_user == UserToUserForm::None,
+                    // TDR-62: unless the operator lets it pass.
+                    false => is_foreign(hub, line.text) && !(is_carrier_s(line.text) && to.policy.passes(line.text)),
+                }
             }
             _ => false,
         };
@@ -153,11 +160,14 @@ fn fields(to: &Trunk, message: &Message, repairs: &mut Repairs<'_>) -> Result<()
 /// Names that one platform keeps for itself (GEN-61, 63, TDR-61, 150) or never reads (TDR-62).
 fn is_foreign(hub: bool, name: &str) -> bool {
     const GENESYS: [&str; 4] = ["x-inin", "x-genesys", "x-pcv", "x-gcv"];
-    const CARRIERS: [&str; 2] = ["p-charging-vector", "p-charge-info"];
     let begins = |prefix: &str| name.get(..prefix.len()).is_some_and(|front| front.eq_ignore_ascii_case(prefix));
     GENESYS.into_iter().any(begins)
         || (begins("x-ms-") && !(name.eq_ignore_ascii_case("X-MS-SBC") && hub))
-        || (hub && CARRIERS.iter().any(|own| own.eq_ignore_ascii_case(name)))
+        || (hub && is_carrier_s(name))
+}
+
+fn is_carrier_s(name: &str) -> bool {
+    ["p-charging-vector", "p-charge-info"].iter().any(|own| own.eq_ignore_ascii_case(name))
 }
 
 /// TDR-42, 43, 44, 53; GEN-24: the platform finds us by this name and no other.
