@@ -33,6 +33,7 @@ use tandem::io::{Answer, Input};
 use tandem::rules::{Action, Condition, Direction, Rule, Rules, Target, Template};
 use tandem::sip::sdp::Sdp;
 use tandem::sip::{Draft, Edits, Message, Method, Name};
+use tandem::trunk::policy::{AssertedIdentity, Forwarding, UserToUserForm, Wildcard};
 use tandem::trunk::{EarlyMedia, RequestUriHost, Trunk};
 use world::{Arrived, World};
 
@@ -252,6 +253,13 @@ fn set(world: &mut World, key: &str, value: &str) -> Outcome {
                 "request_uri_host" => trunk.request_uri_host = RequestUriHost::Dialled,
                 "hosts" if value == "rotated" => trunk.hosts.rotate_left(1),
                 "retired" => trunk.retired = true,
+                "promote" => trunk.policy.asserted_identity = AssertedIdentity::Promote,
+                "trusted_delivery" => trunk.policy.trusted_delivery = true,
+                "pass" => trunk.policy.pass.push(Wildcard::new(value)),
+                "voicemail" => trunk.policy.voicemail.push(Wildcard::new(value)),
+                "progress_after" => trunk.policy.progress_after = seconds(),
+                "uui" => trunk.policy.user_to_user = UserToUserForm::Prefixed,
+                "forwarding" => trunk.policy.forwarding = Forwarding::HistoryInfo,
                 "name" => trunk.name = value.into(),
                 _ => unknown = true,
             }

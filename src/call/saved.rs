@@ -149,6 +149,7 @@ impl Call {
             id: record.id,
             phase: Phase::Answered,
             admitted: Some(caller.trunk.id),
+            entry: None,
             caller,
             callee: Some(callee),
             record,

@@ -49,6 +49,7 @@ pub struct Metrics {
     setup: Family<Labels<1>, Histogram, fn() -> Histogram>,
     length: Family<Labels<1>, Histogram, fn() -> Histogram>,
     refused: Family<Labels<2>, Counter>,
+    unknown_numbers: Family<Labels<1>, Counter>,
     dropped: Family<Labels<1>, Counter>,
     repaired: Family<Labels<1>, Counter>,
     withheld: Family<Labels<2>, Counter>,
@@ -94,6 +95,7 @@ impl Metrics {
             setup,
             length,
             refused: Family::default(),
+            unknown_numbers: Family::default(),
             dropped: Family::default(),
             repaired: Family::default(),
             withheld: Family::default(),
@@ -123,6 +125,11 @@ impl Metrics {
         registry.register("call_setup_seconds", "From INVITE to the 2xx that crosses", metrics.setup.clone());
         registry.register("call_length_seconds", "From 2xx to the end of an answered call", metrics.length.clone());
         registry.register("requests_refused", "Requests that we refused ourselves", metrics.refused.clone());
+        registry.register(
+            "unknown_numbers",
+            "Calls to numbers that Teams does not know, though they were routed there",
+            metrics.unknown_numbers.clone(),
+        );
         registry.register("messages_dropped", "Messages without an answer", metrics.dropped.clone());
         registry.register("messages_repaired", "Messages the egress guard repaired", metrics.repaired.clone());
         registry.register("messages_withheld", "Messages the egress guard kept", metrics.withheld.clone());
@@ -205,6 +212,11 @@ impl Metrics {
 
     pub(super) fn refused(&self, trunk: &str, status: u16) {
         self.refused.get_or_create(&[("trunk", trunk.into()), ("status", status.to_string())]).inc();
+    }
+
+    /// By trunk only: a label must not hold a number. The log shows the ends of them, the records them all.
+    pub(super) fn unknown_number(&self, trunk: &str) {
+        self.unknown_numbers.get_or_create(&[("trunk", trunk.into())]).inc();
     }
 
     pub(super) fn dropped(&self, reason: DropReason) {
@@ -318,12 +330,14 @@ mod tests {
         };
         metrics.call_ended(&record);
         metrics.dropped(DropReason::StrayAck);
+        metrics.unknown_number("teams");
         let worker = WorkerGauges { worker: 1, calls: 7, restarts: 2, ..WorkerGauges::default() };
         let text = metrics.render(&[worker], &Alarms::default());
         for line in [
             "tandem_calls_started_total{from=\"genesys\"} 1",
             "tandem_call_setup_seconds_bucket{le=\"2.5\",to=\"teams\"} 1",
             "tandem_calls_ended_total{from=\"genesys\",to=\"teams\",status=\"2xx\",ended_by=\"callee\"} 1",
+            "tandem_unknown_numbers_total{trunk=\"teams\"} 1",
             "tandem_messages_dropped_total{reason=\"stray_ack\"} 1",
             "tandem_worker_calls{worker=\"1\"} 7",
             "tandem_worker_restarts{worker=\"1\"} 2",
