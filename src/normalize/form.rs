@@ -55,7 +55,8 @@ pub fn invite_form(to: &Trunk, host: usize, caller: &Caller, called: &Number) ->
     if let Some(asserted) = asserted {
         identity.push((Field::from(Name::PAssertedIdentity), asserted));
     }
-    if caller.anonymous {
+    // A From that shows nobody says it in every field, or the next hop reads another caller than we did.
+    if from == ANONYMOUS {
         identity.push((Field::from(Name::Privacy), "id".to_owned()));
     }
     // TDR-49: Microsoft leaves open whether sip2 and sip3 want to be named when they are dialled.
