@@ -175,7 +175,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn data(lines: &[&str]) -> Result<Option<(Vec<u8>, Option<u8>)>, UserToUserFault> {
+    /// Data and discriminator.
+    type Read = (Vec<u8>, Option<u8>);
+
+    fn data(lines: &[&str]) -> Result<Option<Read>, UserToUserFault> {
         user_to_user(&invite(lines)).map(|found| found.map(|data| (data.octets, data.discriminator)))
     }
 
