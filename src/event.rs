@@ -36,6 +36,31 @@ pub enum EventKind {
         /// From INVITE to 2xx, in milliseconds.
         after_ms: u64,
     },
+    /// A call came that somebody had forwarded (TDR-118).
+    CallForwarded {
+        /// Where it came from.
+        from: TrunkId,
+        /// Why the last one sent it on, in the words of RFC 5806.
+        reason: &'static str,
+        /// How often it was sent on.
+        times: u32,
+    },
+    /// Header fields of a message that nobody gets, though they may have been meant to cross (GEN-63, 66).
+    FieldsDropped {
+        /// The trunk they came from.
+        trunk: TrunkId,
+        /// Their names, in small letters.
+        names: Vec<String>,
+        /// Why, in words.
+        why: String,
+    },
+    /// The hub does not know a number that was routed there (GEN-95).
+    UnknownNumber {
+        /// Its trunk.
+        trunk: TrunkId,
+        /// The number.
+        number: Pii<String>,
+    },
     /// The last leg ended; the record says all about the call.
     CallEnded(Arc<CallRecord>),
     /// An INVITE was refused before it became a call: what there is to say of it. Comes after [`Refused`](Self::Refused).
@@ -241,6 +266,20 @@ pub struct CallRecord {
     /// Whether an emergency number was called; absent otherwise.
     #[serde(default, skip_serializing_if = "is_false")]
     pub emergency: bool,
+    /// Who forwarded the call before it came here; absent when nobody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forwarded: Option<Box<Forwarded>>,
+}
+
+/// How a call was forwarded before it came here (TDR-118, GEN-59).
+#[derive(Clone, Debug, Default, Eq, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Forwarded {
+    /// The number that sent it on last; empty when it has none.
+    pub by: Pii<String>,
+    /// Why, in the words of Diversion: `unconditional`, `user-busy`, `no-answer`, … (RFC 5806 §4).
+    pub reason: String,
+    /// How often it was sent on.
+    pub times: u32,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]

@@ -5,7 +5,7 @@
 //! goes, and whether there is room. The first that fails is the answer, with the reason in words.
 
 use crate::call::session_timer::{SessionTimer, TooSmall};
-use crate::call::{Admit, CallKey, Context, NewCall, Story, unknown_extensions};
+use crate::call::{Admit, CallKey, Context, NewCall, Story, conversation, unknown_extensions};
 use crate::event::{CallRecord, EndedBy};
 use crate::flow::Peer;
 use crate::identifier::Identity;
@@ -40,7 +40,8 @@ pub enum Refusal {
     /// the trunk lets us dial (design: "Where we dial").
     #[error("{} may not be dialled", .0.as_str())]
     Forbidden(Name),
-    /// The request carries a Call-ID of ours: it has come round (§16.3 step 4, GEN-79).
+    /// It has come round: the request carries a Call-ID of ours (§16.3 step 4), or the call was forwarded to and fro (TDR-120,
+    /// GEN-79).
     #[error("Loop Detected")]
     Loop,
     /// Extensions that are not known here (§8.2.2.3).
@@ -143,8 +144,7 @@ impl Refused {
         let seen =
             trunk.as_ref().filter(|trunk| trunk.kind == Kind::Teams).map(|_| codes::of_ours(self.refusal.status()));
         let (microsoft, remedy) = seen.map(|seen| (seen.microsoft, seen.remedy.to_owned())).unwrap_or_default();
-        let conversation = trunk.as_ref().filter(|trunk| trunk.kind == Kind::Genesys);
-        let conversation = conversation.and_then(|_| request.extension("x-inin-cnv").next());
+        let conversation = trunk.as_ref().map(|trunk| conversation(trunk, request));
         let country_code = cx.snapshot.edge.country_code.clone();
         let called = trunk.as_ref().and_then(|trunk| normalize::called(trunk, &country_code, request).ok());
         let caller = trunk.as_ref().and_then(|trunk| normalize::caller(trunk, &country_code, request).number);
@@ -206,10 +206,7 @@ pub fn initial_invite(
         Ok(Checked { trunk, caller, called, decision, timer, max_forwards, ruled }) => {
             let trying = Draft::response(&request, 100, "Trying", "", via.as_deref()).finish();
             cx.transactions.respond(cx.now.monotonic, server, 100, trying);
-            let conversation = match trunk.kind {
-                Kind::Genesys => request.extension("x-inin-cnv").next().unwrap_or("").to_owned(),
-                Kind::Teams | Kind::Generic => String::new(),
-            };
+            let conversation = conversation(&trunk, &request).to_owned();
             Ok(NewCall {
                 key,
                 request,
@@ -278,6 +275,11 @@ fn checked(cx: &mut Context, room: Room, peer: &Peer, request: &Message) -> Resu
     }
     let called = called?;
     let caller = normalize::caller(&trunk, &country_code, request);
+    if normalize::goes_round(&country_code, request, &called)
+        || cx.has_entered_too_often(conversation(&trunk, request), &called)
+    {
+        return Err(Refusal::Loop);
+    }
     let wanted = routing::Wanted {
         number: &called,
         caller: caller.number.as_ref(),

@@ -7,6 +7,7 @@
 pub mod codes;
 pub mod diagnosis;
 pub mod platforms;
+pub mod policy;
 
 use crate::flow::{ListenerId, Transport, TrunkId};
 use crate::number::{DialPlan, Number, NumberError};
@@ -162,6 +163,8 @@ pub struct Trunk {
     pub dial_plan: DialPlan,
     /// What X-MS-SBC says in INVITE and OPTIONS: vendor, model and version (TDR-61); `None`: it is not sent.
     pub sbc: Option<Arc<str>>,
+    /// What the operator lets it see and say beyond the rules of its kind.
+    pub policy: policy::Policy,
     /// No new calls; dialogs that exist go on. A trunk that a reload removed.
     pub retired: bool,
 }

@@ -37,6 +37,7 @@ use tandem::sip::sdp::Sdp;
 use tandem::sip::{Draft, Edits, Message, Method, Name};
 use tandem::snapshot::{CallerMatch, HeaderMatch, HeaderTest, NumberMatch, Route, Schedule, Zone};
 use tandem::trunk::diagnosis::Symptom;
+use tandem::trunk::policy::{AssertedIdentity, Forwarding, UserToUserForm, Wildcard};
 use tandem::trunk::{EarlyMedia, Host, RequestUriHost, Trunk};
 use world::{Arrived, World};
 
@@ -330,6 +331,13 @@ fn set(world: &mut World, key: &str, value: &str) -> Outcome {
                 }
                 "hosts" if value == "rotated" => trunk.hosts.rotate_left(1),
                 "retired" => trunk.retired = true,
+                "promote" => trunk.policy.asserted_identity = AssertedIdentity::Promote,
+                "trusted_delivery" => trunk.policy.trusted_delivery = true,
+                "pass" => trunk.policy.pass.push(Wildcard::new(value)),
+                "voicemail" => trunk.policy.voicemail.push(Wildcard::new(value)),
+                "progress_after" => trunk.policy.progress_after = seconds(),
+                "uui" => trunk.policy.user_to_user = UserToUserForm::Prefixed,
+                "forwarding" => trunk.policy.forwarding = Forwarding::HistoryInfo,
                 "name" => trunk.name = value.into(),
                 _ => unknown = true,
             }

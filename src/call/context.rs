@@ -28,6 +28,8 @@ pub enum Timer {
     Response,
     /// The called party has rung long enough (GEN-82).
     Ring,
+    /// The caller hears that it rings, though the called side says nothing (TDR-71).
+    Progress,
     /// The last provisional response is repeated each minute (RFC 3261 §13.3.1.1).
     Provisional,
     /// A reliable provisional response is repeated until its PRACK (RFC 3262 §3).
@@ -70,6 +72,8 @@ pub struct Context {
     pub admission: Arc<dyn Admission + Send + Sync>,
     /// Whether new calls are refused.
     pub draining: bool,
+    /// How often conversations of Genesys have entered here for a number and are still there (GEN-79).
+    pub(super) entries: HashMap<u64, u32, foldhash::fast::RandomState>,
     /// The call whose event is at hand.
     pub call: Option<Uuid>,
     /// What the operator's rules may know of it; `None` where there are no rules.
@@ -103,6 +107,7 @@ impl Context {
             dialogs: HashMap::default(),
             admission,
             draining: false,
+            entries: HashMap::default(),
             call: None,
             story: None,
             heard_on: None,

@@ -70,7 +70,9 @@ impl Call {
         self.forget_question(cx);
         self.held_offer = None;
         self.targets.clear();
-        for timer in [Timer::Response, Timer::Ring, Timer::Provisional, Timer::Reliable, Timer::MaxCall] {
+        let timers =
+            [Timer::Response, Timer::Ring, Timer::Progress, Timer::Provisional, Timer::Reliable, Timer::MaxCall];
+        for timer in timers {
             cx.cancel_timer(self.key, timer);
         }
         for info in std::mem::take(&mut self.infos) {
@@ -138,6 +140,7 @@ impl Call {
         }
         self.recorded = true;
         self.record.ended_ms = cx.now.unix_ms;
+        cx.exit(self.entry.take());
         if let Some(trunk) = self.admitted.take() {
             cx.admission.release(trunk);
         }
@@ -188,6 +191,7 @@ impl Call {
         for timer in [
             Timer::Response,
             Timer::Ring,
+            Timer::Progress,
             Timer::Provisional,
             Timer::Reliable,
             Timer::MaxCall,
@@ -207,6 +211,7 @@ impl Call {
         ] {
             cx.cancel_timer(self.key, timer);
         }
+        cx.exit(self.entry.take());
         cx.dialogs.remove(&self.caller.dialog.local_tag);
         if let Some(callee) = &self.callee {
             cx.dialogs.remove(&callee.dialog.local_tag);

@@ -49,6 +49,9 @@ impl Call {
             Next::TryNext | Next::TryOneMore => failure.status(),
             Next::GiveUp(status) => status,
         };
+        if response.is_some_and(|response| response.status() == Some(404)) {
+            self.note_unknown_number(cx);
+        }
         self.explain(cx, kind, failure);
         let heard = normalize::final_status(kind, self.caller.trunk.kind, status);
         let why = response.map_or_else(|| failure.explanation().to_owned(), normalize::explanation);

@@ -7,6 +7,7 @@
 //! - `set_up`: offer out, answer back, CANCEL; `failover`: the next target; `ringing`: what comes before the answer.
 //! - `modify`: re-INVITE and UPDATE, hold, glare, session refresh, realignment.
 //! - `upkeep`: session timers, probes, INFO, requests without answer.
+//! - `noted`: what is told of it in record and log.
 //! - `end`: BYE from either side, timers that give up, the call record.
 //! - [`saved`]: a confirmed call as octets, and back; `moving`: how it leaves for another worker.
 //!
@@ -24,6 +25,7 @@ mod leaving;
 pub mod leg;
 mod modify;
 mod moving;
+mod noted;
 mod ringing;
 pub mod saved;
 pub mod session_timer;
@@ -33,6 +35,7 @@ mod upkeep;
 pub use context::{Context, Timer};
 pub use leaving::Story;
 pub use moving::Departure;
+pub use noted::conversation;
 pub use set_up::NewCall;
 
 use crate::event::{CallRecord, EndedBy};
@@ -223,6 +226,8 @@ pub struct Call {
     /// Header fields of the callee's last response that cross with the next one.
     crossing: Vec<(Field, String)>,
     admitted: Option<TrunkId>,
+    /// Its place among the entries of its conversation (GEN-79).
+    entry: Option<u64>,
     recorded: bool,
     /// Counts the owners of the call.
     epoch: u32,
@@ -465,6 +470,7 @@ impl Call {
             Timer::Response => self.attempt_failed(cx, Failure::Timeout, None),
             Timer::Ring => self.ring_timed_out(cx),
             Timer::Provisional => self.repeat_provisional(cx),
+            Timer::Progress => self.progress(cx),
             Timer::Reliable => self.repeat_reliable(cx),
             Timer::Repeat(side) => self.repeat_2xx(cx, side),
             Timer::Session(side) => self.session_due(cx, side),

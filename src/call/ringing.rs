@@ -73,6 +73,14 @@ impl Call {
         self.ring(cx, status, sdp);
     }
 
+    /// The called side has been silent for so long that the caller's platform would give up: 100 does not keep it from that
+    /// (TDR-71). The called side may ring, answer or refuse later all the same.
+    pub(super) fn progress(&mut self, cx: &mut Context) {
+        if self.rung.is_none() {
+            self.ring(cx, LOCAL_RINGING, None);
+        }
+    }
+
     /// Sends a provisional response to the caller, unless it would say nothing new.
     pub(super) fn ring(&mut self, cx: &mut Context, status: u16, sdp: Option<Bytes>) {
         let news = sdp.is_some() || self.rung.as_ref().is_none_or(|(last, _)| *last != status);

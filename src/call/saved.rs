@@ -153,6 +153,7 @@ impl Call {
             id: record.id,
             phase: Phase::Answered,
             admitted,
+            entry: None,
             caller,
             callee: Some(callee),
             record,

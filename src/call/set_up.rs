@@ -62,12 +62,14 @@ pub struct NewCall {
 /// What every INVITE of this call says, and how the current one fares.
 #[derive(Debug)]
 pub(super) struct Attempt {
-    parties: Parties,
+    pub(super) parties: Parties,
     /// The caller's INVITE after the operator's rules, where they changed it.
-    ruled: Option<Message>,
+    pub(super) ruled: Option<Message>,
     offer: Option<Bytes>,
     crossing: Vec<(Field, String)>,
     max_forwards: u32,
+    /// How often the call has been through here with this INVITE (GEN-79).
+    hops: u32,
     target: Option<Target>,
     /// The Min-SE of a 422, in seconds.
     min_se: Option<u32>,
@@ -157,6 +159,7 @@ impl Call {
             offer: None,
             crossing,
             max_forwards,
+            hops: 1,
             target: None,
             min_se: None,
             rang: false,
@@ -185,11 +188,16 @@ impl Call {
             held_answer: None,
             crossing: Vec::new(),
             admitted: (!decision.emergency).then_some(trunk.id),
+            entry: None,
             recorded: false,
             epoch: 0,
             revision: 0,
             wanted: None,
         };
+        if let Some(after) = call.caller.trunk.policy.progress_after {
+            cx.set_timer(key, Timer::Progress, after);
+        }
+        call.note_invite(cx);
         match offer {
             Some(offer) => {
                 call.caller.media.receive(&offer);
@@ -232,15 +240,20 @@ impl Call {
         attempt.rang = false;
         attempt.early = None;
         attempt.forks.clear();
+        let Parties { caller, called } = &attempt.parties;
+        let mut form = normalize::invite_form(&trunk, target.host, caller, called);
         if let Some(incoming) = &self.caller.incoming {
             let invite = attempt.ruled.as_ref().unwrap_or(&incoming.request);
-            attempt.crossing = crossing(&self.caller, &trunk, invite);
+            let (from, country_code) = (&self.caller.trunk, &cx.snapshot.edge.country_code);
+            if normalize::is_for_voicemail(&trunk, called, invite) {
+                form.request_uri.push_str(normalize::VOICEMAIL);
+            }
+            attempt.crossing = normalize::carried(from, &trunk, country_code, invite, &form.request_uri);
+            attempt.hops = normalize::hops(invite).saturating_add(1);
             if self.record.emergency {
-                let place = normalize::location(self.caller.trunk.kind, trunk.kind, invite);
-                attempt.crossing.extend(place);
+                attempt.crossing.extend(normalize::location(from.kind, trunk.kind, invite));
             }
         }
-        let form = normalize::invite_form(&trunk, target.host, &attempt.parties.caller, &attempt.parties.called);
         let slot = cx.minter.slot_of(&self.caller.dialog.local_tag);
         let tag = ByteString::from(cx.minter.tag(slot));
         let call_id = [&cx.minter.call_id(slot), "@", &trunk.fqdn].concat();
@@ -265,6 +278,7 @@ impl Call {
         for (field, value) in form.identity.iter().chain(&attempt.crossing) {
             draft.put(field.clone(), value);
         }
+        draft.put_number(normalize::HOPS, attempt.hops);
         normalize::introduce(&mut draft, &trunk, &cx.snapshot.edge.product);
         let offered = attempt.offer.is_some();
         if let Some(offer) = &attempt.offer {
@@ -359,6 +373,8 @@ impl Call {
         }
         leg.watch(cx, self.key);
         self.crossing = crossing(leg, &self.caller.trunk, response);
+        self.note_answer(cx, response);
+        let Some(leg) = &mut self.callee else { return };
         match sdp {
             Some(sdp) => {
                 leg.media.receive(&sdp);
@@ -385,7 +401,7 @@ impl Call {
         let Some(incoming) = self.caller.incoming.take() else {
             return;
         };
-        for timer in [Timer::Ring, Timer::Provisional, Timer::Reliable] {
+        for timer in [Timer::Ring, Timer::Progress, Timer::Provisional, Timer::Reliable] {
             cx.cancel_timer(self.key, timer);
         }
         let offered = incoming.offer.is_none();

@@ -16,6 +16,7 @@ mod gateway;
 mod identity;
 mod numbering;
 mod own_name;
+mod policy;
 mod read;
 mod reload;
 mod report;

@@ -1,6 +1,7 @@
 //! One trunk: what its kind brings along, and the operator's keys, which win.
 
 use super::dial_plan::{read_country, read_dial_plan};
+use super::policy::read_policy;
 use super::section::{Section, advice};
 use super::value;
 use crate::flow::{ListenerId, Transport, TrunkId};
@@ -117,6 +118,7 @@ pub(super) fn read_trunk(section: &Section<'_>, around: Around<'_>) -> TrunkSett
         country_code: read_country(section),
         dial_plan: read_dial_plan(section, kind),
         sbc: base.sbc.filter(|_| section.flag("x_ms_sbc").unwrap_or(true)),
+        policy: read_policy(section, kind, base.policy),
         retired: false,
     };
     let dids = values(section.list("dids", |text| Pattern::parse(text).map_err(|error| format!("`{text}`: {error}"))));

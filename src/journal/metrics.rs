@@ -50,6 +50,7 @@ pub struct Metrics {
     setup: Family<Labels<1>, Histogram, fn() -> Histogram>,
     length: Family<Labels<1>, Histogram, fn() -> Histogram>,
     refused: Family<Labels<2>, Counter>,
+    unknown_numbers: Family<Labels<1>, Counter>,
     dropped: Family<Labels<1>, Counter>,
     repaired: Family<Labels<1>, Counter>,
     withheld: Family<Labels<2>, Counter>,
@@ -98,6 +99,7 @@ impl Metrics {
             setup,
             length,
             refused: Family::default(),
+            unknown_numbers: Family::default(),
             dropped: Family::default(),
             repaired: Family::default(),
             withheld: Family::default(),
@@ -130,6 +132,11 @@ impl Metrics {
         registry.register("call_setup_seconds", "From INVITE to the 2xx that crosses", metrics.setup.clone());
         registry.register("call_length_seconds", "From 2xx to the end of an answered call", metrics.length.clone());
         registry.register("requests_refused", "Requests that we refused ourselves", metrics.refused.clone());
+        registry.register(
+            "unknown_numbers",
+            "Calls to numbers that Teams does not know, though they were routed there",
+            metrics.unknown_numbers.clone(),
+        );
         registry.register("messages_dropped", "Messages without an answer", metrics.dropped.clone());
         registry.register("messages_repaired", "Messages the egress guard repaired", metrics.repaired.clone());
         registry.register("messages_withheld", "Messages the egress guard kept", metrics.withheld.clone());
@@ -225,6 +232,11 @@ impl Metrics {
 
     pub(super) fn refused(&self, trunk: &str, status: u16) {
         self.refused.get_or_create(&[("trunk", trunk.into()), ("status", status.to_string())]).inc();
+    }
+
+    /// By trunk only: a label must not hold a number. The log shows the ends of them, the records them all.
+    pub(super) fn unknown_number(&self, trunk: &str) {
+        self.unknown_numbers.get_or_create(&[("trunk", trunk.into())]).inc();
     }
 
     pub(super) fn dropped(&self, reason: DropReason) {
@@ -355,6 +367,7 @@ mod tests {
         metrics.dropped(DropReason::StrayAck);
         metrics.host_answered("teams", "sip.example.com:5061", 7_900);
         metrics.asked_by("teams", 8_100);
+        metrics.unknown_number("teams");
         let worker = WorkerGauges { worker: 1, calls: 7, restarts: 2, ..WorkerGauges::default() };
         let text = metrics.render(&[worker], &Alarms::default());
         for line in [
@@ -362,6 +375,7 @@ mod tests {
             "tandem_emergency_calls_started_total{from=\"genesys\"} 1",
             "tandem_call_setup_seconds_bucket{le=\"2.5\",to=\"teams\"} 1",
             "tandem_calls_ended_total{from=\"genesys\",to=\"teams\",status=\"2xx\",ended_by=\"callee\"} 1",
+            "tandem_unknown_numbers_total{trunk=\"teams\"} 1",
             "tandem_messages_dropped_total{reason=\"stray_ack\"} 1",
             "tandem_host_answer_timestamp_seconds{trunk=\"teams\",host=\"sip.example.com:5061\"} 7",
             "tandem_options_received_timestamp_seconds{trunk=\"teams\"} 8",

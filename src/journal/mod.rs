@@ -218,6 +218,17 @@ impl Journal {
                 tracing::info!(call, worker, %trunk, status, reason, "request refused");
                 self.metrics.refused(&trunk, *status);
             }
+            EventKind::CallForwarded { from, reason, times } => {
+                tracing::debug!(call, worker, from = %self.trunk(*from), reason, times, "call was forwarded");
+            }
+            EventKind::FieldsDropped { trunk, names, why } => {
+                tracing::info!(call, worker, trunk = %self.trunk(*trunk), ?names, why, "header fields dropped");
+            }
+            EventKind::UnknownNumber { trunk, number } => {
+                let trunk = self.trunk(*trunk);
+                tracing::info!(call, worker, %trunk, %number, "number unknown to Teams: correct it in Entra (GEN-95)");
+                self.metrics.unknown_number(&trunk);
+            }
             EventKind::RulesApplied { trunk, received, rules, .. } => {
                 tracing::debug!(call, worker, trunk = %self.trunk(*trunk), received, ?rules, "rules applied");
             }

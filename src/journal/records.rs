@@ -237,7 +237,8 @@ struct Pseudonyms {
 
 impl Pseudonyms {
     fn hide(&self, mut record: CallRecord) -> CallRecord {
-        for value in [&mut record.caller, &mut record.callee, &mut record.user] {
+        let by = record.forwarded.as_mut().map(|forwarded| &mut forwarded.by);
+        for value in [&mut record.caller, &mut record.callee, &mut record.user].into_iter().chain(by) {
             if !value.reveal().is_empty() {
                 let [high, low] = self.keys.each_ref().map(|key| key.hash_one(value.reveal()));
                 *value = Pii::new(format!("~{high:016x}{low:016x}"));

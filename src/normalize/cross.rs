@@ -15,7 +15,7 @@ use crate::trunk::Kind;
 /// - Reserved names of either platform stay with it (GEN-61, 63; TDR-61, 150); so do extensions from
 ///   Genesys, which may be a shared secret (GEN-27).
 pub fn crosses(from: Kind, to: Kind, line: &HeaderLine<'_>) -> bool {
-    if to == Kind::Teams || reserved(line.text) {
+    if to == Kind::Teams || is_reserved(line.text) {
         return false;
     }
     match line.name {
@@ -113,9 +113,9 @@ pub(super) fn is_x_user_to_user(name: &str) -> bool {
     name.eq_ignore_ascii_case("x-user-to-user")
 }
 
-/// Whether a platform keeps names like this one for itself (GEN-61, 63; TDR-61, 150).
-pub(super) fn reserved(name: &str) -> bool {
-    const PREFIXES: [&str; 5] = ["x-inin", "x-genesys", "x-pcv", "x-gcv", "x-ms-"];
+/// Whether a platform keeps names like this one for itself (GEN-61, 63; TDR-61, 150), or we do (GEN-79).
+pub fn is_reserved(name: &str) -> bool {
+    const PREFIXES: [&str; 6] = ["x-inin", "x-genesys", "x-pcv", "x-gcv", "x-ms-", "x-tandem-"];
     PREFIXES.iter().any(|prefix| name.get(..prefix.len()).is_some_and(|front| front.eq_ignore_ascii_case(prefix)))
 }
 

@@ -1,6 +1,6 @@
 //! Why a header field line of one leg is not seen on the other, in words: [`crosses`](super::crosses) decides, this tells.
 
-use super::cross::{is_x_user_to_user, reserved};
+use super::cross::{is_reserved, is_x_user_to_user};
 use crate::sip::{HeaderLine, Name};
 use crate::trunk::Kind;
 
@@ -40,7 +40,7 @@ pub fn why_not(from: Kind, to: Kind, line: &HeaderLine<'_>) -> &'static str {
         | Name::Privacy
         | Name::RemotePartyId
         | Name::To => "who calls whom is said as the other platform wants it (TDR-50, GEN-55)",
-        _ if reserved(line.text) => "reserved names stay with their platform (GEN-61, 63; TDR-61, 150)",
+        _ if is_reserved(line.text) => "reserved names stay with their platform (GEN-61, 63; TDR-61, 150)",
         Name::Diversion | Name::HistoryInfo => "who forwarded the call is not told as it stands (GEN-59, TDR-119)",
         _ if to == Kind::Teams => "the hub gets no field of others (TDR-62)",
         Name::UserToUser if to != Kind::Genesys => "only Genesys understands it (GEN-65)",

@@ -1,6 +1,6 @@
 //! How our messages name the parties, us and the trunk (TDR-48 to 57; GEN-12 to 16, 57, 58).
 
-use super::Caller;
+use super::{Asserted, Caller};
 use crate::flow::Transport;
 use crate::number::Number;
 use crate::sip::{Draft, Field, Name, host_ip, quote};
@@ -29,7 +29,7 @@ const ANONYMOUS: &str = "\"Anonymous\" <sip:anonymous@anonymous.invalid>";
 /// is tried.
 ///
 /// An anonymous caller's number stands nowhere in it: neither in From and Contact (TDR-51) nor in
-/// P-Asserted-Identity (GEN-58).
+/// P-Asserted-Identity, unless the trunk is trusted with it (GEN-58).
 pub fn invite_form(to: &Trunk, host: usize, caller: &Caller, called: &Number) -> InviteForm {
     let fqdn = host_text(&to.fqdn);
     let called = to.dial_plan.leaving(called);
@@ -42,13 +42,22 @@ pub fn invite_form(to: &Trunk, host: usize, caller: &Caller, called: &Number) ->
         (None, None) => ANONYMOUS.to_owned(),
     };
     let mut identity = Vec::new();
-    match &number {
+    // GEN-58, RFC 3325 §7: only a trunk that is trusted may know who is anonymous.
+    let known = caller.number.as_ref().filter(|_| !caller.anonymous || to.policy.trusted_delivery);
+    let asserted = match &caller.asserted {
+        Asserted::Values(values) if !caller.anonymous || to.policy.trusted_delivery => Some(values.clone()),
+        Asserted::Nothing => None,
         // The same number as in From: which of the two Genesys believes is not published (GEN-57).
-        Some(number) => {
-            identity.push((Field::from(Name::PAssertedIdentity), ["<sip:", number, "@", &fqdn, ">"].concat()))
+        Asserted::Number | Asserted::Values(_) => {
+            known.map(|number| ["<sip:", &to.dial_plan.leaving(number), "@", &fqdn, ">"].concat())
         }
-        None if caller.anonymous => identity.push((Field::from(Name::Privacy), "id".to_owned())),
-        None => {}
+    };
+    if let Some(asserted) = asserted {
+        identity.push((Field::from(Name::PAssertedIdentity), asserted));
+    }
+    // A From that shows nobody says it in every field, or the next hop reads another caller than we did.
+    if from == ANONYMOUS {
+        identity.push((Field::from(Name::Privacy), "id".to_owned()));
     }
     // TDR-49: Microsoft leaves open whether sip2 and sip3 want to be named when they are dialled.
     let named = match to.request_uri_host {
@@ -163,11 +172,11 @@ mod tests {
 
     fn dana() -> Caller {
         let number = Some(number("+12065550144"));
-        Caller { number, display: Some("Dana \"D\" Example".to_owned()), anonymous: false }
+        Caller { number, display: Some("Dana \"D\" Example".to_owned()), ..Caller::default() }
     }
 
     fn withheld() -> Caller {
-        Caller { number: Some(number("+12065550144")), display: None, anonymous: true }
+        Caller { number: Some(number("+12065550144")), anonymous: true, ..Caller::default() }
     }
 
     fn everything(form: &InviteForm) -> String {
@@ -239,8 +248,35 @@ mod tests {
     }
 
     #[test]
+    fn a_trusted_trunk_hears_who_is_anonymous_and_that_nobody_else_may_gen_58() {
+        let mut trunk = genesys(Termination::Fqdn);
+        trunk.policy.trusted_delivery = true;
+        let form = invite_form(&trunk, 0, &withheld(), &number("+14255550123"));
+        assert_eq!(form.from, "\"Anonymous\" <sip:anonymous@anonymous.invalid>");
+        assert_eq!(form.contact, "<sip:sbc1.example.com:5061;transport=tls>");
+        let asserted = (Field::from(Name::PAssertedIdentity), "<sip:+12065550144@sbc1.example.com>".to_owned());
+        assert_eq!(form.identity, [asserted, (Field::from(Name::Privacy), "id".to_owned())]);
+        let stripped = Caller { asserted: Asserted::Nothing, ..withheld() };
+        let form = invite_form(&trunk, 0, &stripped, &number("+14255550123"));
+        assert_eq!(form.identity, [(Field::from(Name::Privacy), "id".to_owned())]);
+    }
+
+    #[test]
+    fn what_was_asserted_is_said_again_or_nothing_is_tdr_66() {
+        let values = "<tel:+14255550177>, <sip:robin@example.com>";
+        let kept = Asserted::Values(values.to_owned());
+        let said = |caller: Caller| {
+            let form = invite_form(&generic(), 0, &caller, &number("+14255550123"));
+            form.identity.into_iter().map(|(_, value)| value).collect::<Vec<_>>()
+        };
+        assert_eq!(said(Caller { asserted: kept.clone(), ..dana() }), [values]);
+        assert_eq!(said(Caller { asserted: Asserted::Nothing, ..dana() }), [""; 0]);
+        assert_eq!(said(Caller { asserted: kept, ..withheld() }), ["id"], "GEN-58");
+    }
+
+    #[test]
     fn a_caller_without_number_is_not_given_one() {
-        let caller = Caller { number: None, display: Some("Agent".to_owned()), anonymous: false };
+        let caller = Caller { display: Some("Agent".to_owned()), ..Caller::default() };
         let form = invite_form(&teams(), 0, &caller, &number("+14255550123"));
         assert_eq!(form.from, "\"Agent\" <sip:anonymous@anonymous.invalid>");
         assert_eq!(form.contact, "<sip:sbc1.example.com:5067;transport=tls>");

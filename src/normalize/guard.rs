@@ -26,6 +26,7 @@ mod description;
 use crate::number::SHORT_DIGITS;
 use crate::pii::Pii;
 use crate::sip::{Edits, Message, Method, Name, NameAddr, Scheme, Uri};
+use crate::trunk::policy::UserToUserForm;
 use crate::trunk::{Kind, Termination, Trunk};
 use std::fmt;
 
@@ -119,8 +120,10 @@ fn fields(to: &Trunk, message: &Message, repairs: &mut Repairs<'_>) -> Result<()
         }
         let foreign = match line.name {
             Name::RecordRoute | Name::Require | Name::ProxyRequire => request,
-            Name::RemotePartyId => true,
-            Name::Diversion | Name::CallInfo | Name::UserToUser if hub => true,
+            Name::RemotePartyId => !to.policy.passes(line.text),
+            Name::CallInfo if hub => !to.policy.passes(line.text),
+            Name::UserToUser if hub => to.policy.user_to_user == UserToUserForm::None,
+            Name::Diversion if hub => true,
             Name::Replaces if hub && request => {
                 return reject("TDR-58", "Replaces, which the hub rejects: calls are joined here, not there");
             }
@@ -131,7 +134,13 @@ fn fields(to: &Trunk, message: &Message, repairs: &mut Repairs<'_>) -> Result<()
             Name::Other => {
                 let uui = line.text.eq_ignore_ascii_case("x-user-to-user");
                 user_to_user += usize::from(uui);
-                is_foreign(hub, line.text) || (uui && hub)
+                match hub && uui {
+                    true => to.policy.user_to_user == UserToUserForm::None,
+                    // TDR-62: unless the operator lets it pass.
+                    false => {
+                        is_reserved(hub, line.text) || (hub && is_carriers(line.text) && !to.policy.passes(line.text))
+                    }
+                }
             }
             _ => false,
         };
@@ -155,14 +164,17 @@ fn fields(to: &Trunk, message: &Message, repairs: &mut Repairs<'_>) -> Result<()
     Ok(())
 }
 
-/// Names that one platform keeps for itself (GEN-61, 63, TDR-61, 150) or never reads (TDR-62).
-fn is_foreign(hub: bool, name: &str) -> bool {
+/// Names that one platform keeps for itself (GEN-61, 63, TDR-61, 150).
+fn is_reserved(hub: bool, name: &str) -> bool {
     const GENESYS: [&str; 4] = ["x-inin", "x-genesys", "x-pcv", "x-gcv"];
-    const CARRIERS: [&str; 2] = ["p-charging-vector", "p-charge-info"];
     let begins = |prefix: &str| name.get(..prefix.len()).is_some_and(|front| front.eq_ignore_ascii_case(prefix));
-    GENESYS.into_iter().any(begins)
-        || (begins("x-ms-") && !(name.eq_ignore_ascii_case("X-MS-SBC") && hub))
-        || (hub && CARRIERS.iter().any(|own| own.eq_ignore_ascii_case(name)))
+    GENESYS.into_iter().any(begins) || (begins("x-ms-") && !(hub && name.eq_ignore_ascii_case("X-MS-SBC")))
+}
+
+/// What carriers tell each other, and the hub never reads (TDR-62).
+fn is_carriers(name: &str) -> bool {
+    const CARRIERS: [&str; 2] = ["p-charging-vector", "p-charge-info"];
+    CARRIERS.iter().any(|own| own.eq_ignore_ascii_case(name))
 }
 
 /// TDR-42, 43, 44, 53; GEN-24: the platform finds us by this name and no other.
@@ -295,7 +307,7 @@ fn caller(to: &Trunk, message: &Message, from: &NameAddr<'_>, repairs: &mut Repa
     Ok(())
 }
 
-/// The asserted number is that of From (TDR-66, GEN-57); Genesys is always told one.
+/// The asserted number is that of From (TDR-66, GEN-57).
 fn asserted(to: &Trunk, message: &Message, user: &str, repairs: &mut Repairs<'_>) {
     let mut values = message.values(Name::PAssertedIdentity).peekable();
     let none = values.peek().is_none();
@@ -303,7 +315,7 @@ fn asserted(to: &Trunk, message: &Message, user: &str, repairs: &mut Repairs<'_>
         let uri = NameAddr::parse(value).ok().and_then(|value| value.uri().ok());
         uri.is_none_or(|uri| uri.scheme() == Scheme::Sips || uri.user() != Some(user))
     });
-    if other || (none && to.kind == Kind::Genesys) {
+    if other {
         repairs.edit().set(Name::PAssertedIdentity, format!("<sip:{user}@{}>", to.fqdn));
     } else if none && message.header(Name::PAssertedIdentity).is_some() {
         repairs.edit().remove(Name::PAssertedIdentity);

@@ -3,6 +3,7 @@
 use crate::number::Number;
 use crate::routing::Refusal;
 use crate::sip::{Message, Name, NameAddr, Scheme, Uri, privacy};
+use crate::trunk::policy::AssertedIdentity;
 use crate::trunk::{Kind, Termination, Trunk};
 
 /// Who calls.
@@ -14,6 +15,20 @@ pub struct Caller {
     pub display: Option<String>,
     /// Whether number and name must not be shown to the called party.
     pub anonymous: bool,
+    /// What the far side is told of who was asserted.
+    pub asserted: Asserted,
+}
+
+/// What the far side hears in P-Asserted-Identity.
+#[derive(Clone, Default, Eq, PartialEq)]
+pub enum Asserted {
+    /// The number of the caller.
+    #[default]
+    Number,
+    /// These values, as they were asserted; not empty.
+    Values(String),
+    /// Nothing.
+    Nothing,
 }
 
 impl std::fmt::Debug for Caller {
@@ -27,9 +42,11 @@ impl std::fmt::Debug for Caller {
 ///
 /// Toward the hub the identity goes into From (TDR-50), so what a carrier or Genesys asserts in
 /// P-Asserted-Identity wins over a From that may be a main number (GEN-55). The hub's own From is
-/// already the number to show; its P-Asserted-Identity is the user to be billed (TDR-65, 66).
+/// already the number to show; its P-Asserted-Identity is the user to be billed (TDR-65, 66), who is the caller only where
+/// the operator says so: with ForwardPai the hub may leave From anonymous.
 /// `country_code` is the calling code of numbers without `+`.
 pub fn caller(from: &Trunk, country_code: &str, request: &Message) -> Caller {
+    let policy = from.policy.asserted_identity;
     let shown = request.header(Name::From).and_then(|value| NameAddr::parse(value).ok());
     let asserted = request.values(Name::PAssertedIdentity).filter_map(|value| NameAddr::parse(value).ok());
     // A list holds a sip and a tel URI at most (RFC 3325 §9.1); the first that is a number counts.
@@ -37,13 +54,27 @@ pub fn caller(from: &Trunk, country_code: &str, request: &Message) -> Caller {
         asserted.filter_map(|value| Some((number_of(from, &value, country_code)?, display_of(&value)))).next();
     let shown_number = shown.as_ref().and_then(|value| number_of(from, value, country_code));
     let shown_display = shown.as_ref().and_then(display_of);
-    let anonymous = shown.as_ref().is_some_and(is_anonymous) || privacy_asked(from.kind, request);
+    let promoted = policy == AssertedIdentity::Promote && asserted.is_some();
+    let anonymous = !promoted && (shown.as_ref().is_some_and(is_anonymous) || privacy_asked(from.kind, request));
     let (number, display) = match (from.kind, shown_number, asserted) {
-        (Kind::Teams, Some(number), _) | (_, Some(number), None) => (Some(number), shown_display),
+        (Kind::Teams, Some(number), _) if !promoted => (Some(number), shown_display),
+        (_, Some(number), None) => (Some(number), shown_display),
         (_, _, Some((number, display))) => (Some(number), display.or(shown_display)),
         (_, None, None) => (None, shown_display),
     };
-    Caller { number, display: display.filter(|_| !anonymous), anonymous }
+    let asserted = match policy {
+        AssertedIdentity::Strip => Asserted::Nothing,
+        AssertedIdentity::Keep => kept(request),
+        AssertedIdentity::Rewrite | AssertedIdentity::Promote => Asserted::Number,
+    };
+    Caller { number, display: display.filter(|_| !anonymous), anonymous, asserted }
+}
+
+/// What the caller's trunk asserts, as it came; the number where it asserts nothing that can be read.
+fn kept(request: &Message) -> Asserted {
+    let readable = |value: &&str| NameAddr::parse(value).is_ok_and(|value| value.uri().is_ok());
+    let values: Vec<&str> = request.values(Name::PAssertedIdentity).filter(readable).take(2).collect();
+    if values.is_empty() { Asserted::Number } else { Asserted::Values(values.join(", ")) }
 }
 
 fn number_of(from: &Trunk, value: &NameAddr<'_>, country_code: &str) -> Option<Number> {
@@ -164,6 +195,39 @@ mod tests {
         }
         let from = "From: \"Anonymous\" <sip:anonymous@carrier.example.com>;tag=2";
         assert_eq!(read(&generic(), &[from]), (None, None, true));
+    }
+
+    #[test]
+    fn the_billed_user_is_the_caller_where_the_operator_says_so_tdr_66() {
+        let billed = "P-ASSERTED-IDENTITY: <tel:+14255550177>,<sip:robin@example.com>";
+        let mut hub = teams();
+        hub.policy.asserted_identity = AssertedIdentity::Promote;
+        for from in ["FROM: <sip:anonymous@anonymous.invalid>;tag=2", "FROM: <sip:+14255550123@example.com>;tag=2"] {
+            assert_eq!(read(&hub, &[from, billed, "PRIVACY: id"]), shown("+14255550177", None));
+        }
+        let from = "FROM: <sip:anonymous@anonymous.invalid>;tag=2";
+        assert_eq!(read(&hub, &[from, "PRIVACY: id"]), (None, None, true), "nothing to promote");
+    }
+
+    #[test]
+    fn what_is_asserted_is_kept_or_stripped_by_policy_tdr_66() {
+        let lines = ["P-ASSERTED-IDENTITY: <tel:+14255550177>,<sip:robin@example.com>", "PRIVACY: id"];
+        let mut hub = teams();
+        for (policy, lines, expected) in [
+            (AssertedIdentity::Rewrite, &lines[..], Asserted::Number),
+            (AssertedIdentity::Promote, &lines[..], Asserted::Number),
+            (AssertedIdentity::Strip, &lines[..], Asserted::Nothing),
+            (
+                AssertedIdentity::Keep,
+                &lines[..],
+                Asserted::Values("<tel:+14255550177>, <sip:robin@example.com>".into()),
+            ),
+            (AssertedIdentity::Keep, &[], Asserted::Number),
+            (AssertedIdentity::Keep, &["P-Asserted-Identity: <"], Asserted::Number),
+        ] {
+            hub.policy.asserted_identity = policy;
+            assert!(caller(&hub, "1", &invite(lines)).asserted == expected, "{policy:?}");
+        }
     }
 
     #[test]

@@ -5,24 +5,34 @@
 //! - [`crosses`], [`crossing`], [`reason`] and [`final_status`] say what of one leg the other
 //!   sees, [`why_not`] why a line stays; [`cause`] and [`explanation`] why a call ended; [`location`] and [`located`] where
 //!   an emergency caller is.
-//!
+//! - [`carried`] is what of an INVITE goes over, with [`user_to_user`] and [`forwarding`] in the words of the trunk;
+//!   [`goes_round`] says whether the call has come round.
 //! - [`guard`] looks last at what is about to leave, and keeps back what a platform is documented to reject.
 //!
 //! Dialog identifiers, CSeq, routes and timers are the call's business: nothing here knows a dialog.
 //! The tables of names, addresses and timers are in [`platforms`](crate::trunk::platforms).
 
+mod carry;
 mod cross;
 mod explain;
 mod form;
+mod forwarding;
 pub mod guard;
 mod identity;
 mod location;
+mod uui;
 
-pub use cross::{cause, crosses, crossing, explanation, final_status, reason};
+pub use carry::{carried, machinery, reserved_names};
+pub use cross::{cause, crosses, crossing, explanation, final_status, is_reserved, reason};
 pub use explain::why_not;
 pub use form::{InviteForm, allow, contact, introduce, invite_form, supported, via};
-pub use identity::{Caller, called, caller};
+pub use forwarding::{
+    Diverter, DivertingReason, HOPS, MAX_REENTRIES, VOICEMAIL, diverters, forwarding, goes_round, hops,
+    is_for_voicemail,
+};
+pub use identity::{Asserted, Caller, called, caller};
 pub use location::{located, location};
+pub use uui::{UserToUserData, UserToUserFault, handed_along, user_to_user};
 
 /// What the tests of this folder share.
 #[cfg(test)]

@@ -212,6 +212,8 @@ pub struct UserToUser<'a> {
     pub purpose: Option<&'a str>,
     /// What the data is; `None` when absent.
     pub content: Option<&'a str>,
+    /// The protocol discriminator beside the data, two hex digits, as Genesys writes it (GEN-65); `None` when absent.
+    pub pd: Option<&'a str>,
 }
 
 impl<'a> UserToUser<'a> {
@@ -232,6 +234,7 @@ impl<'a> UserToUser<'a> {
             encoding: params.get("encoding"),
             purpose: params.get("purpose"),
             content: params.get("content"),
+            pd: params.get("pd"),
         })
     }
 }

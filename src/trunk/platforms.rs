@@ -4,6 +4,7 @@
 //! The configuration starts a [`Trunk`] from [`defaults`] and lets the operator's keys
 //! win. Addresses and names change on the platforms' side: everything here can be overridden there.
 
+use super::policy::{Forwarding, Policy, UserToUserForm};
 use super::{EarlyMedia, Host, Kind, RequestUriHost, Termination, Trunk};
 use crate::flow::{Transport, TrunkId};
 use crate::number::DialPlan;
@@ -105,6 +106,8 @@ pub struct TrunkDefaults {
     pub options_interval: Option<Duration>,
     /// What X-MS-SBC says; `None`: it is not sent.
     pub sbc: Option<Arc<str>>,
+    /// What crosses beside what always does.
+    pub policy: Policy,
 }
 
 impl TrunkDefaults {
@@ -137,6 +140,7 @@ impl TrunkDefaults {
             response_timeout: self.response_timeout,
             options_interval: self.options_interval,
             sbc: self.sbc,
+            policy: self.policy,
             max_calls: None,
             max_call_rate: None,
             country_code: Arc::from(""),
@@ -155,6 +159,10 @@ const RING_TIMEOUT: Duration = Duration::from_secs(110);
 /// A host without a response this long is passed over: well below Timer B's 32 s and below the 10 s
 /// after which the hub tries another SBC (TDR-125, TDR-71).
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Below the 10 s after which the hub tries another SBC unless it has heard more than 100 (TDR-71), and above the two
+/// hosts that may have stayed silent by then.
+const PROGRESS_AFTER: Duration = Duration::from_millis(8500);
 
 /// Once a minute: neither more often than every 60 s nor less than every 180 s (TDR-32, GEN-84).
 const OPTIONS_INTERVAL: Duration = Duration::from_secs(60);
@@ -200,6 +208,7 @@ pub fn generic() -> TrunkDefaults {
         response_timeout: RESPONSE_TIMEOUT,
         options_interval: Some(OPTIONS_INTERVAL),
         sbc: None,
+        policy: Policy::default(),
     }
 }
 
@@ -232,6 +241,8 @@ pub fn teams(cloud: Cloud) -> TrunkDefaults {
         min_se: 300, // what the hub itself asks for (TDR-97)
         early_media: EarlyMedia::None,
         sbc: Some(Arc::from(concat!("Tandem/Edge/", env!("CARGO_PKG_VERSION")))),
+        // The hub uses none of it (TDR-62), but wants to hear something within 10 s (TDR-71).
+        policy: Policy { forwarding: Forwarding::None, progress_after: Some(PROGRESS_AFTER), ..Policy::default() },
         ..generic()
     }
 }
@@ -338,6 +349,7 @@ fn genesys(generation: Generation, name: &str, identifier: &str, termination: Te
         tls_1_2_only: true,
         // Its Allow is not published (GEN-43): nothing but what every platform takes.
         methods: SIX.to_vec(),
+        policy: Policy { user_to_user: UserToUserForm::AsReceived, ..Policy::default() },
         ..generic()
     })
 }

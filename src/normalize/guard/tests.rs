@@ -281,3 +281,16 @@ fn a_rejection_shows_no_number() {
 }
 
 use crate::flow::Transport;
+
+#[test]
+fn what_the_operator_lets_pass_is_not_taken_from_the_hub_tdr_62() {
+    let more =
+        ["Call-Info: <http://example.com>", "P-Charge-Info: <sip:a@example.com>", "User-to-User: 00aa;encoding=hex"];
+    let mut hub = teams();
+    hub.policy.pass = ["Call-Info", "P-*", "X-MS-*"].map(crate::trunk::policy::Wildcard::new).to_vec();
+    hub.policy.user_to_user = UserToUserForm::AsReceived;
+    assert_eq!(seen(&hub, TO_HUB, &more, SDP).map(|message| message.is_some()), Ok(false));
+    let reserved = repaired(seen(&hub, TO_HUB, &["X-MS-Routing: a"], SDP));
+    assert!(reserved.extension("X-MS-Routing").next().is_none(), "TDR-150");
+    assert!(to_hub(&more).is_ok_and(|message| message.is_some()));
+}

@@ -72,6 +72,7 @@ fn trunk(id: u16, transport: Transport) -> Trunk {
         response_timeout: Duration::from_secs(5),
         options_interval: None,
         sbc: None,
+        policy: Default::default(),
         max_calls: None,
         max_call_rate: None,
         country_code: Arc::from(""),

@@ -177,7 +177,8 @@ fn invite(trunk: &Trunk, plain: &Plain, found: &mut Findings) {
     let anonymous = from.host == "anonymous.invalid";
     if !anonymous {
         // An extension of the caller's own network is no E.164, and its caller's all the same.
-        let digits = (1..=5).contains(&from.user.len()) && from.user.bytes().all(|octet| octet.is_ascii_digit());
+        let digits =
+            (1..=5).contains(&from.number().len()) && from.number().bytes().all(|octet| octet.is_ascii_digit());
         found.note(digits || is_global(from.number()), "GEN-57", || {
             format!("From user {:?} is neither +E.164 nor an extension", from.user)
         });

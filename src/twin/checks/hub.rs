@@ -176,7 +176,8 @@ fn invite(trunk: &Trunk, plain: &Plain, found: &mut Findings) {
         found.note(!is_global(&contact), "TDR-51", || format!("anonymous From, but Contact shows {contact}"));
     } else {
         // TDR-68: an extension of the caller's own network is shown as it is.
-        let digits = (1..=5).contains(&from.user.len()) && from.user.bytes().all(|octet| octet.is_ascii_digit());
+        let digits =
+            (1..=5).contains(&from.number().len()) && from.number().bytes().all(|octet| octet.is_ascii_digit());
         found.refuse(digits || is_global(from.number()), "TDR-50", 403, || {
             format!("From user {:?} is neither +E.164 nor an extension", from.user)
         });
