@@ -57,15 +57,6 @@ mod tests {
     }
 
     #[test]
-    fn measured() {
-        let start = std::time::Instant::now();
-        for n in 0..20_000 {
-            let _ = of(&format!("+49695550{n:04}"));
-        }
-        println!("MEASURED {:?}", start.elapsed());
-    }
-
-    #[test]
     fn patterns_are_doubted_by_their_calling_code() {
         let of = |text: &str| doubt_of(&Pattern::parse(text).unwrap());
         for fine in ["+*", "+4*", "+4969123*", "+1*", "11*", "112"] {

@@ -193,6 +193,25 @@ fn a_handshake_that_hangs_lets_the_next_address_have_its_turn() {
 }
 
 #[test]
+fn tdr_125_a_connect_that_hangs_lets_the_next_address_have_its_turn() {
+    run(async {
+        let mut site = Site::tcp();
+        site.connections.connect_timeout = Duration::from_millis(50);
+        let site = site.start();
+        // Its queue holds one connection that nobody takes: a SYN for another goes unanswered.
+        let full = tokio::net::TcpSocket::new_v4().unwrap();
+        full.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let full = full.listen(0).unwrap();
+        let hanging = full.local_addr().unwrap();
+        let _queued = tokio::net::TcpStream::connect(hanging).await.unwrap();
+        let (listener, address) = platform().await;
+        site.send(1, &hop(Transport::Tcp, HUB, &[hanging, address])).unwrap();
+        let (mut stream, _) = listener.accept().await.unwrap();
+        read_options(&mut stream).await.unwrap();
+    });
+}
+
+#[test]
 fn addresses_outside_the_trunks_ranges_are_refused_and_counted() {
     run(async {
         let mut site = Site::tcp();
