@@ -337,7 +337,7 @@ pub fn hosts<'s>(
     let first = drawn(&route.weights, draw);
     let order = first.into_iter().chain((0..route.to.len()).filter(move |place| Some(*place) != first));
     let trunks = order.filter_map(|place| snapshot.trunk(*route.to.get(place)?));
-    let trunks = trunks.filter(move |trunk| !trunk.retired && !(emergency && trunk.kind == Kind::Teams));
+    let trunks = trunks.filter(move |trunk| !(trunk.retired || emergency && trunk.kind == Kind::Teams));
     trunks.flat_map(move |trunk| {
         let hosts = trunk.hosts.iter().enumerate();
         hosts.map(move |(place, host)| (Target { trunk: trunk.id, host: place }, !snapshot.is_down(trunk, host)))

@@ -116,6 +116,8 @@ pub struct Trunk {
     pub port: u16,
     /// How requests travel to it.
     pub transport: Transport,
+    /// Whether requests of more than 1300 octets go by TCP where the trunk's transport is UDP (RFC 3261 §18.1.1).
+    pub large_over_tcp: bool,
     /// Where calls go, first to last.
     pub hosts: Vec<Host>,
     /// Host of the Request-URI of calls to it: the hub's first name (TDR-49), the trunk's FQDN (GEN-13).
@@ -219,9 +221,16 @@ impl Trunk {
         self.ip.is_none_or(|version| version.is_of(address))
     }
 
+    /// Whether its messages may come over `transport`.
+    pub fn travels_over(&self, transport: Transport) -> bool {
+        let large = self.large_over_tcp && self.transport == Transport::Udp && transport == Transport::Tcp;
+        transport == self.transport || large
+    }
+
     /// Whether a flow with this source, listener and transport may be the trunk, before TLS.
     pub fn may_call(&self, source: SocketAddr, listener: ListenerId, transport: Transport) -> bool {
-        let listener = self.listeners.contains(&listener) || (self.listeners.is_empty() && transport == self.transport);
+        let listener =
+            self.listeners.contains(&listener) || (self.listeners.is_empty() && self.travels_over(transport));
         listener && self.covers(source.ip())
     }
 

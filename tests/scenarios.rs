@@ -324,6 +324,7 @@ fn set(world: &mut World, key: &str, value: &str) -> Outcome {
                     let plan = &mut trunk.dial_plan;
                     (if key == "in" { &mut plan.inbound } else { &mut plan.outbound }).push(step);
                 }
+                "large_over_tcp" => trunk.large_over_tcp = true,
                 "sources" => trunk.sources = vec![value.parse().expect("a range")],
                 "hosts" if value == "edges" => {
                     let edge = |name: &str| Host { name: name.into(), port: Some(5060) };

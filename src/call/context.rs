@@ -6,7 +6,7 @@
 use super::leaving::Story;
 use super::{Admission, CallKey, Side};
 use crate::event::{Event, EventKind};
-use crate::flow::{FlowId, Hop, Now};
+use crate::flow::{FlowId, Hop, Now, Transport};
 use crate::identifier::Minter;
 use crate::io::{Destination, Output, Question, QuestionId, UNTRACKED};
 use crate::sip::Method;
@@ -53,6 +53,13 @@ pub enum Timer {
     /// No 2xx of a call that is over can come again.
     Forks,
 }
+
+/// The longest request that goes as a datagram where TCP may be used: what a path of unknown MTU takes (RFC 3261 §18.1.1).
+const LONGEST_DATAGRAM: usize = 1300;
+
+/// How the Via of our own requests begins, and what it is to be.
+const VIA_UDP: &[u8] = b"\r\nVia: SIP/2.0/UDP ";
+const VIA_TCP: &[u8] = b"\r\nVia: SIP/2.0/TCP ";
 
 /// Shared by all calls of one core.
 pub struct Context {
@@ -157,7 +164,26 @@ impl Context {
     /// Sends a request as a client transaction for `key`.
     pub fn request(&mut self, key: CallKey, method: &Method, branch: &str, hop: &Arc<Hop>, octets: Bytes) -> ClientId {
         let (now, to) = (self.now.monotonic, Destination::Hop(hop.clone()));
+        if let Some((stream, larger)) = self.as_stream(hop, &octets) {
+            let (over, transport) = (Destination::Hop(Arc::new(stream)), Transport::Tcp);
+            let id = self.transactions.request(now, larger, method, branch, over, transport, key.0);
+            self.transactions.or_datagram(id, octets, to);
+            return id;
+        }
         self.transactions.request(now, octets, method, branch, to, hop.transport, key.0)
+    }
+
+    /// A request that is too long for a datagram on a trunk that takes it over TCP: the hop and the request with its
+    /// Via changed, as RFC 3261 §18.1.1 wants it (TDR-72, GEN-64).
+    fn as_stream(&self, hop: &Hop, octets: &Bytes) -> Option<(Hop, Bytes)> {
+        if hop.transport != Transport::Udp || octets.len() <= LONGEST_DATAGRAM {
+            return None;
+        }
+        self.snapshot.trunk(hop.trunk).filter(|trunk| trunk.large_over_tcp)?;
+        // The first is our own Via: a B2BUA's requests have no other.
+        let at = memchr::memmem::find(octets, VIA_UDP)?;
+        let larger = [&octets[..at], VIA_TCP, &octets[at + VIA_UDP.len()..]].concat();
+        Some((Hop { transport: Transport::Tcp, ..hop.clone() }, larger.into()))
     }
 
     /// Sends an ACK of a 2xx, which belongs to no transaction (RFC 3261 §13.2.2.4).

@@ -49,7 +49,21 @@ pub(super) fn read_trunk(section: &Section<'_>, around: Around<'_>) -> TrunkSett
     let termination = Words::read(section, kind);
     let base = platform_defaults(section, kind, &termination);
     let transport = section.parsed("transport", value::transport).map_or(base.transport, Spanned::into_inner);
-    let listeners = listeners_of(section, &around, transport);
+    let large_over_tcp = section.flag("large_over_tcp").unwrap_or(false);
+    let mut listeners = listeners_of(section, &around, transport, large_over_tcp);
+    if large_over_tcp && transport == Transport::Udp {
+        // The peer may answer in kind. Behind the others: the first has the port in our Contact.
+        let all = around.own.as_deref().unwrap_or(around.shared);
+        let streams =
+            |id: &&ListenerId| around.listeners.iter().any(|own| own.id == **id && own.transport == Transport::Tcp);
+        listeners.extend(all.iter().filter(streams));
+    } else if large_over_tcp {
+        let message = format!("{}.large_over_tcp has no effect over {}", section.name(), transport.uri_value());
+        section
+            .findings()
+            .error(section.place("large_over_tcp"), message)
+            .remedy("remove it, or set transport = \"udp\"");
+    }
     let listener = listeners.first().and_then(|id| around.listeners.iter().find(|listener| listener.id == *id));
     let advertised = listener.and_then(|listener| listener.advertise.clone());
     let fqdn = section.parsed("fqdn", value::fqdn).map(Spanned::into_inner);
@@ -93,6 +107,7 @@ pub(super) fn read_trunk(section: &Section<'_>, around: Around<'_>) -> TrunkSett
         fqdn: Arc::from(fqdn),
         port: port.unwrap_or(transport.default_port()),
         transport,
+        large_over_tcp,
         hosts,
         request_host,
         request_uri_host: request_uri_host(section, kind, next_hop.is_some()),
@@ -228,7 +243,7 @@ fn genesys_defaults(section: &Section<'_>, termination: &Words<'_>) -> TrunkDefa
 }
 
 /// Where it may call: its own listeners, else those of `[edge]` that speak its transport.
-fn listeners_of(section: &Section<'_>, around: &Around<'_>, transport: Transport) -> Vec<ListenerId> {
+fn listeners_of(section: &Section<'_>, around: &Around<'_>, transport: Transport, large: bool) -> Vec<ListenerId> {
     let speaks = |id: &&ListenerId| {
         around.listeners.iter().any(|listener| listener.id == **id && listener.transport == transport)
     };
@@ -238,7 +253,11 @@ fn listeners_of(section: &Section<'_>, around: &Around<'_>, transport: Transport
     };
     let fitting: Vec<ListenerId> = wanted.iter().filter(speaks).copied().collect();
     let word = transport.uri_value();
-    if around.own.is_some() && fitting.len() < wanted.len() {
+    let of_use = |id: &&ListenerId| {
+        let stream = |own: &ListenerSettings| own.id == **id && own.transport == Transport::Tcp;
+        speaks(id) || (large && around.listeners.iter().any(stream))
+    };
+    if around.own.is_some() && !wanted.iter().all(|id| of_use(&id)) {
         let message = format!("a listener of trunk `{}` does not speak {word}", around.name);
         let remedy = format!("a trunk has one transport: list {word} listeners only, or set transport");
         section.findings().error(section.place(key), message).remedy(remedy).rule("GEN-5");

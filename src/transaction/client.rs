@@ -74,6 +74,8 @@ pub(super) struct Client {
     /// Where the user sent it.
     to: Destination,
     transport: Transport,
+    /// The request as a datagram, and where to, should its stream not come about (RFC 3261 §18.1.1).
+    datagram: Option<Box<(Bytes, Destination)>>,
     /// The flow that it went out on, once that is known.
     flow: Option<FlowId>,
     /// The place among those that wait for a first response on `flow`.
@@ -122,6 +124,7 @@ impl Transactions {
             octets: octets.clone(),
             to: to.clone(),
             transport,
+            datagram: None,
             flow: None,
             waiting: None,
             cancelled: false,
@@ -130,7 +133,7 @@ impl Transactions {
         });
         self.by_branch.insert(hash, id);
         if self.clients.len() > self.bound {
-            self.request_failed(id);
+            self.request_failed(now, id);
             return ClientId(id);
         }
         if let Destination::Flow(flow) = to {
@@ -139,6 +142,13 @@ impl Transactions {
         self.effects.push_back(Effect::Send { token: token(REQUEST, id), to, octets });
         self.settle_client(id);
         ClientId(id)
+    }
+
+    /// What to send as a datagram, and where to, should this request find no stream (RFC 3261 §18.1.1).
+    pub fn or_datagram(&mut self, id: ClientId, octets: Bytes, to: Destination) {
+        if let Some(client) = self.clients.get_mut(id.0) {
+            client.datagram = Some(Box::new((octets, to)));
+        }
     }
 
     /// Takes a response. `None` when it is a repeat that ends here, or belongs to no transaction
@@ -285,7 +295,22 @@ impl Transactions {
     }
 
     /// The request could not be sent: without any response the transaction ends.
-    pub(super) fn request_failed(&mut self, id: u64) {
+    pub(super) fn request_failed(&mut self, now: Instant, id: u64) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        if client.machine.is_unanswered()
+            && let Some((octets, to)) = client.datagram.take().map(|datagram| *datagram)
+        {
+            // No octet left: the transaction begins once more, over UDP.
+            let times = Times::new(self.t1, Transport::Udp);
+            client.machine = match client.machine {
+                Machine::Invite(_) => Machine::Invite(InviteClient::new(now, times)),
+                Machine::NonInvite(_) => Machine::NonInvite(NonInviteClient::new(now, times)),
+            };
+            (client.octets, client.to, client.transport) = (octets.clone(), to.clone(), Transport::Udp);
+            self.leave_flow(id);
+            self.effects.push_back(Effect::Send { token: token(REQUEST, id), to, octets });
+            return self.settle_client(id);
+        }
         let Some(client) = self.clients.get(id) else { return };
         if client.machine.is_unanswered() {
             self.effects.push_back(Effect::Unreachable { id: ClientId(id), user: client.user, left: false });

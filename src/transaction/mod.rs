@@ -233,10 +233,10 @@ impl Transactions {
     }
 
     /// A message could not be sent. Tokens of others are ignored.
-    pub fn send_failed(&mut self, _now: Instant, token: Token) {
+    pub fn send_failed(&mut self, now: Instant, token: Token) {
         let id = token.0 & (TOKENS - 1);
         match token.0 >> matching::ID_BITS {
-            REQUEST => self.request_failed(id),
+            REQUEST => self.request_failed(now, id),
             RESPONSE => self.response_failed(id),
             // A lost ACK is asked for again by the repeated response.
             _ => {}

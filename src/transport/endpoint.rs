@@ -518,7 +518,7 @@ impl Shared {
     ) -> SmallVec<[TrunkId; 4]> {
         let state = self.state.load();
         let ids = state.snapshot.trunks.iter().filter(|other| {
-            other.transport == transport
+            other.travels_over(transport)
                 && other.covers(address.ip())
                 && (other.id == trunk || transport != Transport::Tls || names_fit(other, names))
         });

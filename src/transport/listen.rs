@@ -134,8 +134,9 @@ pub fn callers(
     listener: ListenerId,
     transport: Transport,
 ) -> SmallVec<[TrunkId; 4]> {
-    let may_call =
-        |trunk: &&Arc<crate::trunk::Trunk>| trunk.transport == transport && trunk.may_call(source, listener, transport);
+    let may_call = |trunk: &&Arc<crate::trunk::Trunk>| {
+        trunk.travels_over(transport) && trunk.may_call(source, listener, transport)
+    };
     snapshot.trunks.iter().filter(may_call).map(|trunk| trunk.id).collect()
 }
 

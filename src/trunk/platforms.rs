@@ -121,6 +121,7 @@ impl TrunkDefaults {
             fqdn: Arc::from(fqdn),
             port,
             transport: self.transport,
+            large_over_tcp: false,
             hosts: self.hosts,
             request_host: self.request_host,
             request_uri_host: RequestUriHost::First,

@@ -124,16 +124,17 @@ impl Party {
         format!("SIP/2.0/{} {sent_by};branch={}", platform.transport.via_token(), branch.unwrap_or(&fresh))
     }
 
-    /// A description: direction, address, `:port` and `vN` where the line says so.
+    /// A description: direction, address, `:port`, `vN`, `long` (more than a datagram takes) where the line says so.
     pub(crate) fn describe(&mut self, words: &str) -> Bytes {
         let (mut address, mut port) = (self.platform.media.0.to_owned(), self.platform.media.1);
-        let (mut direction, mut version, mut plain) = ("sendrecv", None, false);
+        let (mut direction, mut version, mut plain, mut long) = ("sendrecv", None, false, String::new());
         for word in words.split_whitespace() {
             match word.chars().next() {
                 Some(':') => port = word[1..].parse().expect("a port"),
                 Some('v') => version = Some(word[1..].parse().expect("a version")),
                 Some('0'..='9') => address = word.to_owned(),
                 _ if word == "rtp" => plain = true,
+                _ if word == "long" => long = "a=x-fill:".to_owned() + &"x".repeat(1300) + "\r\n",
                 _ => {
                     direction = ["sendrecv", "sendonly", "recvonly", "inactive"]
                         .into_iter()
@@ -145,7 +146,7 @@ impl Party {
         let (profile, crypto) = if plain { ("RTP/AVP", "") } else { ("RTP/SAVP", CRYPTO) };
         let rest = format!(
             "s=-\r\nc=IN IP4 {address}\r\nt=0 0\r\nm=audio {port} {profile} 8 101\r\na=rtpmap:8 PCMA/8000\r\n\
-             a=rtpmap:101 telephone-event/8000\r\n{crypto}a={direction}\r\n"
+             a=rtpmap:101 telephone-event/8000\r\n{crypto}{long}a={direction}\r\n"
         );
         if self.described.0 != rest {
             self.described = (rest.clone(), self.described.1 + 1);

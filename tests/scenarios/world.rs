@@ -346,7 +346,9 @@ impl World {
         };
         let name = self.parties[at].platform.name;
         let first = String::from_utf8_lossy(message.start_line()).trim_end().to_owned();
-        let lost = self.unreachable.iter().any(|host| host == name || place.starts_with(&**host));
+        let stream = matches!(to, Destination::Hop(hop) if hop.transport == tandem::flow::Transport::Tcp);
+        let unreachable = |host: &String| host == name || place.starts_with(&**host) || (stream && host == "tcp");
+        let lost = self.unreachable.iter().any(unreachable);
         self.tell(&format!("{name:>8} <- {first} ({place}){}", if lost { " fails" } else { "" }));
         if lost {
             self.edge.handle_input(

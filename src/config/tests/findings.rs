@@ -328,3 +328,17 @@ fn a_trunk_of_one_version_of_ip_has_ranges_hosts_and_listeners_of_it_tdr_28() {
     let told = lines(&found(&both));
     assert!(!told.contains("TDR-28"), "{told}");
 }
+
+#[test]
+fn a_trunk_of_datagrams_may_take_long_requests_over_tcp_and_then_listens_there_tdr_72() {
+    let carrier = "kind = \"generic\"\ntransport = \"udp\"\nhosts = [\"192.0.2.9\"]\nsources = [\"192.0.2.0/24\"]\nlarge_over_tcp = true";
+    let text = with("trunk.carrier", carrier).replace(
+        "[\"tls:127.0.0.1:5061\"]",
+        "[\"tls:127.0.0.1:5061\", \"tcp:127.0.0.1:5070\", \"udp:127.0.0.1:5060\"]",
+    );
+    let settings = settings(&text);
+    let carrier = trunk(&settings, "carrier");
+    assert!(carrier.large_over_tcp && carrier.port == 5060, "Contact names the port of the datagrams");
+    assert_eq!(carrier.listeners, [ListenerId(2), ListenerId(1)]);
+    assert_error(&with("trunk.teams", "large_over_tcp = true"), "no effect over tls", "large_over_tcp");
+}

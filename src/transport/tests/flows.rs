@@ -239,3 +239,37 @@ fn a_trunk_of_ipv6_is_dialled_and_calls_over_ipv6_alone_tdr_28() {
         assert!(message.is_request() && peer.source.is_ipv6(), "{peer:?}");
     });
 }
+
+#[test]
+fn a_trunk_of_datagrams_takes_long_requests_over_tcp_both_ways_tdr_72_gen_64() {
+    run(async {
+        let mut site = Site::new().with(Transport::Udp, false, |trunk, _| trunk.large_over_tcp = true).start();
+        let (listener, address) = platform().await;
+        let flow = site.send(1, &hop(Transport::Tcp, HUB, &[address])).unwrap();
+        let (mut stream, _) = listener.accept().await.unwrap();
+        read_options(&mut stream).await.unwrap();
+        stream.write_all(OPTIONS).await.unwrap();
+        let (_, on, peer) = site.message().await;
+        assert_eq!((on, peer.trunks.as_slice()), (flow, [TrunkId(0)].as_slice()), "it is served as the trunk's");
+        let mut caller = TcpStream::connect(site.tcp).await.unwrap();
+        caller.write_all(OPTIONS).await.unwrap();
+        assert_eq!(site.message().await.2.trunks.as_slice(), [TrunkId(0)]);
+    });
+}
+
+#[test]
+fn a_header_line_of_8_kib_is_taken_tdr_72() {
+    run(async {
+        let mut site = Site::tcp().start();
+        let mut caller = TcpStream::connect(site.tcp).await.unwrap();
+        let line = format!("History-Info: <sip:{}@example.com>\r\n", "1".repeat(8 * 1024 - 34));
+        assert_eq!(line.len(), 8 * 1024);
+        let text = String::from_utf8(OPTIONS.to_vec()).unwrap().replace("Max-Forwards", &format!("{line}Max-Forwards"));
+        caller.write_all(text.as_bytes()).await.unwrap();
+        let (message, ..) = site.message().await;
+        assert_eq!(
+            message.extension("history-info").next().or(message.header(crate::sip::Name::HistoryInfo)).map(str::len),
+            Some(8 * 1024 - 16)
+        );
+    });
+}

@@ -53,6 +53,7 @@ fn trunk(id: u16, transport: Transport) -> Trunk {
         fqdn: SBC.into(),
         port: 5061,
         transport,
+        large_over_tcp: false,
         hosts: vec![Host { name: HUB.into(), port: None }],
         request_host: HUB.into(),
         request_uri_host: crate::trunk::RequestUriHost::First,
