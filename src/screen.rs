@@ -275,11 +275,6 @@ fn checked(cx: &mut Context, room: Room, peer: &Peer, request: &Message) -> Resu
     }
     let called = called?;
     let caller = normalize::caller(&trunk, &country_code, request);
-    if normalize::goes_round(&country_code, request, &called)
-        || cx.has_entered_too_often(conversation(&trunk, request), &called)
-    {
-        return Err(Refusal::Loop);
-    }
     let wanted = routing::Wanted {
         number: &called,
         caller: caller.number.as_ref(),
@@ -289,6 +284,11 @@ fn checked(cx: &mut Context, room: Room, peer: &Peer, request: &Message) -> Resu
         draw: cx.minter.draw(),
     };
     let mut decision = routing::route(&cx.snapshot, &trunk, &wanted)?;
+    let comes_round = normalize::goes_round(&trunk, &country_code, request, &called)
+        || cx.has_entered_too_often(conversation(&trunk, request), &called);
+    if comes_round && !decision.emergency {
+        return Err(Refusal::Loop);
+    }
     if offer.is_none() {
         // TDR-55: the hub is never sent an INVITE without offer.
         let snapshot = &cx.snapshot;

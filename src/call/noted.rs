@@ -68,7 +68,7 @@ impl Call {
             let (names, why) = (vec!["user-to-user".to_owned()], fault.to_string());
             cx.event(Some(self.id), EventKind::FieldsDropped { trunk: trunk.id, names, why });
         }
-        let diverters = normalize::diverters(&cx.snapshot.edge.country_code, invite);
+        let diverters = normalize::diverters(trunk, &cx.snapshot.edge.country_code, invite);
         let Some(last) = diverters.last() else { return };
         let times = diverters.iter().fold(0_u32, |sum, diverter| sum.saturating_add(diverter.times));
         let (by, reason) = (last.number.as_ref().map(Number::user_part).unwrap_or_default(), last.reason.as_str());

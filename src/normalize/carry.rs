@@ -21,13 +21,8 @@ pub fn carried(
 ) -> Vec<(Field, String)> {
     let mut fields = Vec::new();
     for line in request.lines() {
-        let crosses = match line.name {
-            Name::UserToUser => false,
-            Name::Other if is_x_user_to_user(line.text) => false,
-            Name::Diversion | Name::HistoryInfo => passes_as_it_is(from, to),
-            _ => crosses(from.kind, to.kind, &line) || passes(to, &line),
-        };
-        if crosses {
+        let written_anew = line.name == Name::UserToUser || is_x_user_to_user(line.text);
+        if !written_anew && goes_over(from, to, &line) {
             fields.push((Field::from(line.text), line.value.to_owned()));
         }
     }
@@ -38,6 +33,16 @@ pub fn carried(
     }
     fields.extend(forwarding(from, to, country_code, request, request_uri));
     fields
+}
+
+/// Whether this line of an INVITE goes over to `to`: as it is, or user-to-user information in the form that it wants.
+pub fn goes_over(from: &Trunk, to: &Trunk, line: &HeaderLine<'_>) -> bool {
+    match line.name {
+        Name::UserToUser => to.policy.user_to_user != UserToUserForm::None,
+        Name::Other if is_x_user_to_user(line.text) => to.policy.user_to_user != UserToUserForm::None,
+        Name::Diversion | Name::HistoryInfo => passes_as_it_is(from, to),
+        _ => crosses(from.kind, to.kind, line) || passes(to, line),
+    }
 }
 
 /// Whether the operator lets this line cross to `to` though it stays by default (TDR-62).

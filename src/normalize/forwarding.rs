@@ -87,8 +87,9 @@ const MAX_ENTRIES: usize = 32;
 const MAX_TIMES: u32 = 5;
 
 /// Who sent the call of this INVITE on, first to last; empty when nobody did. History-Info counts where there is one, as
-/// it tells more than Diversion. `country_code` is the calling code of numbers without `+`.
-pub fn diverters(country_code: &str, request: &Message) -> Vec<Diverter> {
+/// it tells more than Diversion. Numbers are read by the dial plan of `from`; `country_code` is the calling code of those
+/// without `+`.
+pub fn diverters(from: &Trunk, country_code: &str, request: &Message) -> Vec<Diverter> {
     let history: Vec<HistoryInfo<'_>> = request
         .values(Name::HistoryInfo)
         .take(MAX_ENTRIES)
@@ -109,7 +110,7 @@ pub fn diverters(country_code: &str, request: &Message) -> Vec<Diverter> {
             (None, None) => continue,
         };
         found.push(Diverter {
-            number: number_of(&entry.address, country_code),
+            number: number_of(from, &entry.address, country_code),
             reason: cause.map_or(DivertingReason::Unknown, DivertingReason::of_cause),
             times: 1,
             private: all_private || entry.private(),
@@ -120,7 +121,7 @@ pub fn diverters(country_code: &str, request: &Message) -> Vec<Diverter> {
     }
     let diversions = request.values(Name::Diversion).take(MAX_ENTRIES).filter_map(|value| Diversion::parse(value).ok());
     found.extend(diversions.map(|entry| Diverter {
-        number: number_of(&entry.address, country_code),
+        number: number_of(from, &entry.address, country_code),
         reason: entry.reason().map_or(DivertingReason::Unknown, |word| DivertingReason::of_word(&word)),
         times: entry.counter().unwrap_or(1).max(1),
         // `name` and `uri` hide a part each; that part is the number, or stands beside it.
@@ -135,8 +136,8 @@ fn brought_by(entry: &HistoryInfo<'_>) -> Option<u16> {
     entry.address.uri().ok()?.params().get("cause")?.parse().ok()
 }
 
-fn number_of(address: &NameAddr<'_>, country_code: &str) -> Option<Number> {
-    Number::of_uri(&address.uri().ok()?, country_code).ok()
+fn number_of(from: &Trunk, address: &NameAddr<'_>, country_code: &str) -> Option<Number> {
+    from.number(&address.uri().ok()?, country_code).ok()
 }
 
 /// The header fields that tell `to` who sent on the INVITE `request` of a leg of `from`, which now goes to
@@ -155,7 +156,7 @@ pub fn forwarding(
     if from.kind == Kind::Genesys || to.policy.forwarding == Forwarding::None || passes_as_it_is(from, to) {
         return Vec::new();
     }
-    let diverters = diverters(country_code, request);
+    let diverters = diverters(from, country_code, request);
     let shown = |diverter: &Diverter| match &diverter.number {
         _ if diverter.private && !to.policy.trusted_delivery => Cow::Borrowed("sip:anonymous@anonymous.invalid"),
         Some(number) => Cow::Owned(["sip:", &number.user_part(), "@", &to.fqdn].concat()),
@@ -206,14 +207,14 @@ pub const MAX_REENTRIES: u32 = 1;
 
 /// Whether the call of this INVITE for `called` goes in a circle: it has come back more than once, was forwarded more than
 /// five times, or more than once by who is called (TDR-120, GEN-59, 79).
-pub fn goes_round(country_code: &str, request: &Message, called: &Number) -> bool {
+pub fn goes_round(from: &Trunk, country_code: &str, request: &Message, called: &Number) -> bool {
     if hops(request) > MAX_REENTRIES {
         return true;
     }
     if request.header(Name::HistoryInfo).is_none() && request.header(Name::Diversion).is_none() {
         return false;
     }
-    let diverters = diverters(country_code, request);
+    let diverters = diverters(from, country_code, request);
     let times = diverters.iter().fold(0_u32, |sum, diverter| sum.saturating_add(diverter.times));
     let by_called = diverters.iter().filter(|diverter| diverter.number.as_ref() == Some(called));
     let by_called = by_called.fold(0_u32, |sum, diverter| sum.saturating_add(diverter.times));
@@ -332,7 +333,7 @@ mod tests {
     }
 
     fn round(lines: &[&str]) -> bool {
-        goes_round("1", &invite(lines), &Number::normalise("+14255550133", "1").unwrap())
+        goes_round(&teams(), "1", &invite(lines), &Number::normalise("+14255550133", "1").unwrap())
     }
 
     #[test]

@@ -22,7 +22,7 @@ mod identity;
 mod location;
 mod uui;
 
-pub use carry::{carried, machinery, reserved_names};
+pub use carry::{carried, goes_over, machinery, reserved_names};
 pub use cross::{cause, crosses, crossing, explanation, final_status, is_reserved, reason};
 pub use explain::why_not;
 pub use form::{InviteForm, allow, contact, introduce, invite_form, supported, via};

@@ -80,7 +80,7 @@ pub(super) fn explain(heard: &Heard<'_>, outcome: &Outcome, told: &mut Told) {
         Some((heard.snapshot.trunk(hop.trunk)?, sent))
     });
     if let Some((to, left)) = left {
-        told.fields = fields(trunk, to, country, invite, left);
+        told.fields = fields(trunk, to, invite, left);
         told.changes = diff::changes(heard.message, left);
     }
 }
@@ -226,11 +226,7 @@ fn text(snapshot: &Snapshot, route: &Route) -> String {
 }
 
 /// What became of each line of the INVITE that came, and what the one that leaves has besides.
-fn fields(from: &Trunk, to: &Trunk, country: &str, came: &Message, left: &Message) -> Vec<FieldTold> {
-    let carried = normalize::carried(from, to, country, came, left.request_uri());
-    let crosses = |line: &crate::sip::HeaderLine<'_>| {
-        carried.iter().any(|(field, value)| *field == crate::sip::Field::from(line.text) && value == line.value)
-    };
+fn fields(from: &Trunk, to: &Trunk, came: &Message, left: &Message) -> Vec<FieldTold> {
     let same = |one: &crate::sip::HeaderLine<'_>, other: &crate::sip::HeaderLine<'_>| {
         one.name == other.name && (one.name != Name::Other || one.text.eq_ignore_ascii_case(other.text))
     };
@@ -238,7 +234,7 @@ fn fields(from: &Trunk, to: &Trunk, country: &str, came: &Message, left: &Messag
     for line in came.lines() {
         let there = || left.lines().any(|other| same(&line, &other));
         let as_it_is = || left.lines().any(|other| same(&line, &other) && line.value == other.value);
-        let (fate, why) = match crosses(&line) {
+        let (fate, why) = match normalize::goes_over(from, to, &line) {
             true if as_it_is() => (Fate::Crosses, None),
             // It crossed, and rules or the guard had another word on it.
             true if there() => (Fate::Anew, Some("changed before it left")),
