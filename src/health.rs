@@ -244,6 +244,7 @@ fn send_options(cx: &mut Context, trunk: &Arc<Trunk>, index: usize, cseq: u32) -
     let hop = Arc::new(routing::hop(&cx.snapshot, trunk, index));
     let snapshot = cx.snapshot.clone();
     let (branch, octets) = options(trunk, (&hop.host, hop.port), cseq, &snapshot.edge.product, &mut cx.minter);
+    let octets = cx.leave_bare(trunk, octets);
     cx.request(CallKey::NONE, &Method::Options, &branch, &hop, octets)
 }
 

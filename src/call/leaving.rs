@@ -11,6 +11,7 @@ use crate::number::Number;
 use crate::rules::{Direction, Facts};
 use crate::sip::{Draft, Message};
 use crate::trunk::Trunk;
+use bytes::Bytes;
 
 /// What the operator's rules may know of a call.
 #[derive(Debug, Default)]
@@ -67,17 +68,18 @@ impl Context {
         left
     }
 
-    /// A response without description and without anything of the other side, after the operator's rules; the guard has
-    /// nothing to say of it. One that the rules spoil leaves as it was: a response must not be lost.
-    pub fn leave_bare(&mut self, trunk: &Trunk, draft: Draft) -> bytes::Bytes {
-        let octets = draft.finish();
+    /// What has neither a description nor anything of the other side in it, a refusal or our own OPTIONS, after the
+    /// operator's rules; without them the guard has nothing to say of it. What they spoil leaves as it was: neither may be
+    /// lost.
+    pub fn leave_bare(&mut self, trunk: &Trunk, octets: Bytes) -> Bytes {
         if !self.snapshot.rules.concern(trunk.id, Direction::Out) {
             return octets;
         }
         let Ok(message) = Message::parse(octets.clone()) else { return octets };
-        match self.rule(trunk, Direction::Out, &message) {
-            Ok(Some(ruled)) => ruled.octets(),
-            Ok(None) | Err(_) => octets,
+        let Ok(Some(ruled)) = self.rule(trunk, Direction::Out, &message) else { return octets };
+        match guard::inspect(trunk, &ruled) {
+            Ok(repaired) => repaired.unwrap_or(ruled).octets(),
+            Err(_) => octets,
         }
     }
 

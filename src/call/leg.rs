@@ -434,7 +434,7 @@ impl Leg {
         let mut draft = self.response(cx, &incoming.request, incoming.via.as_deref(), status, reason);
         fill(&mut draft);
         let octets = match incoming.request.method() {
-            Method::Invite | Method::Update => cx.leave_bare(&self.trunk, draft),
+            Method::Invite | Method::Update => cx.leave_bare(&self.trunk, draft.finish()),
             _ => draft.finish(),
         };
         cx.transactions.respond(cx.now.monotonic, incoming.id, status, octets);

@@ -142,7 +142,7 @@ impl Call {
             let Ok(response) = cx.leave(&self.caller.trunk, draft) else { return false };
             response.octets()
         } else {
-            cx.leave_bare(&self.caller.trunk, draft)
+            cx.leave_bare(&self.caller.trunk, draft.finish())
         };
         cx.transactions.respond(cx.now.monotonic, incoming.id, *status, octets.clone());
         match &mut self.reliable {

@@ -240,7 +240,9 @@ impl Side {
             Self::Genesys(_) => {
                 text.line("Allow", &genesys::METHODS.join(", "));
                 // With Conversation Headers on: in INVITEs and in the 200 to ours (GEN-61).
-                text.line("x-inin-cnv", "3f0c2a54-9d3e-4d6b-8f7a-0d6f1c2b9a11");
+                // One conversation a call.
+                let conversation = text.conversation();
+                text.line("x-inin-cnv", &conversation);
             }
         }
     }

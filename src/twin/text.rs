@@ -4,6 +4,8 @@
 use super::octets::Plain;
 use bytes::Bytes;
 use std::fmt::Write;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use uuid::Uuid;
 
 /// A message being written.
 #[derive(Clone, Debug)]
@@ -33,6 +35,17 @@ impl Text {
             }
         }
         text
+    }
+
+    /// A name for the conversation of the call that this message is of: the same for its Call-ID.
+    pub fn conversation(&self) -> String {
+        let call_id = self.out.lines().find_map(|line| {
+            let (name, value) = line.split_once(": ")?;
+            name.eq_ignore_ascii_case("Call-ID").then_some(value)
+        });
+        let mut hasher = DefaultHasher::new();
+        call_id.hash(&mut hasher);
+        Uuid::from_u64_pair(hasher.finish(), 0x8f7a_0d6f_1c2b_9a11).to_string()
     }
 
     /// One header field line.
