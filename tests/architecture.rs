@@ -10,6 +10,7 @@ const FLOORS: &[&[&str]] = &[
     &["pii", "timer", "identifier"],
     &["sip"],
     &["flow"],
+    &["authentication"],
     &["number", "trunk", "event"],
     &["directory", "rules"],
     &["snapshot"],

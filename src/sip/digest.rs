@@ -53,7 +53,11 @@ fn hashed<D: sha2::Digest>(parts: &[&[u8]]) -> String {
         hasher.update(part);
     }
     let digits = hasher.finalize();
-    digits.iter().flat_map(|octet| [octet >> 4, octet & 15]).filter_map(|half| char::from_digit(half.into(), 16)).collect()
+    digits
+        .iter()
+        .flat_map(|octet| [octet >> 4, octet & 15])
+        .filter_map(|half| char::from_digit(half.into(), 16))
+        .collect()
 }
 
 /// The `algorithm` of a challenge: a hash, and whether the secret is mixed with the nonces first (`-sess`).
