@@ -5,6 +5,7 @@
 
 use super::leaving::Story;
 use super::{Admission, CallKey, Side};
+use crate::authentication::{Attempts, Sessions};
 use crate::event::{Event, EventKind};
 use crate::flow::{Hop, Now};
 use crate::identifier::Minter;
@@ -74,6 +75,10 @@ pub struct Context {
     pub call: Option<Uuid>,
     /// What the operator's rules may know of it; `None` where there are no rules.
     pub story: Option<Story>,
+    /// Challenges of trunks that we have answered.
+    pub sessions: Sessions,
+    /// What came back to challenges of ours.
+    pub attempts: Attempts,
     outputs: VecDeque<Output>,
     questions: HashMap<QuestionId, CallKey, foldhash::fast::RandomState>,
     last_question: u64,
@@ -101,6 +106,8 @@ impl Context {
             draining: false,
             call: None,
             story: None,
+            sessions: Sessions::default(),
+            attempts: Attempts::default(),
             outputs: VecDeque::new(),
             questions: HashMap::default(),
             last_question: 0,

@@ -13,6 +13,7 @@ pub mod directory_file;
 mod finding;
 mod identity;
 mod own_name;
+mod proof;
 mod read;
 mod reload;
 mod report;

@@ -52,6 +52,7 @@ pub struct Metrics {
     dropped: Family<Labels<1>, Counter>,
     repaired: Family<Labels<1>, Counter>,
     withheld: Family<Labels<2>, Counter>,
+    authentication: Family<Labels<2>, Counter>,
     host: Family<Labels<2>, Gauge>,
     alarm: Family<Labels<2>, Gauge>,
     calls: Family<Labels<1>, Gauge>,
@@ -97,6 +98,7 @@ impl Metrics {
             dropped: Family::default(),
             repaired: Family::default(),
             withheld: Family::default(),
+            authentication: Family::default(),
             host: Family::default(),
             alarm: Family::default(),
             calls: Family::default(),
@@ -126,6 +128,8 @@ impl Metrics {
         registry.register("messages_dropped", "Messages without an answer", metrics.dropped.clone());
         registry.register("messages_repaired", "Messages the egress guard repaired", metrics.repaired.clone());
         registry.register("messages_withheld", "Messages the egress guard kept", metrics.withheld.clone());
+        let authentication = metrics.authentication.clone();
+        registry.register("authentications", "Challenges and tokens, by what came of them", authentication);
         registry.register("host_up", "Whether calls may go to a host of a trunk", metrics.host.clone());
         registry.register("alarm", "Alarms that are raised", metrics.alarm.clone());
         registry.register("worker_calls", "Calls that a worker holds", metrics.calls.clone());
@@ -220,6 +224,10 @@ impl Metrics {
 
     pub(super) fn repaired(&self, trunk: &str) {
         self.repaired.get_or_create(&[("trunk", trunk.into())]).inc();
+    }
+
+    pub(super) fn authentication(&self, trunk: &str, proof: &'static str) {
+        self.authentication.get_or_create(&[("trunk", trunk.into()), ("proof", proof.into())]).inc();
     }
 
     pub(super) fn withheld(&self, trunk: &str, rule: &str) {

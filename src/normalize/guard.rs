@@ -311,6 +311,10 @@ fn invite_to_genesys(
         Termination::Fqdn => uri.host().eq_ignore_ascii_case(&to.request_host),
         Termination::Tgrp => uri.user_params().get("tgrp") == Some(identifier),
         Termination::Dnis => uri.user() == Some(identifier),
+        // GEN-16: the header field of the operator's choice.
+        Termination::Header => to.headers.iter().any(|(field, value)| {
+            value.eq_ignore_ascii_case(identifier) && message.extension(field.as_str()).eq([value.as_str()])
+        }),
     };
     if uri.scheme() != Scheme::Sip || !(named || to.may_dial(uri.host())) {
         return reject(

@@ -3,7 +3,7 @@
 use crate::number::Number;
 use crate::routing::Refusal;
 use crate::sip::{Message, Name, NameAddr, Scheme, Uri, privacy};
-use crate::trunk::{Kind, Termination, Trunk};
+use crate::trunk::{Kind, NumberSource, Termination, Trunk};
 
 /// Who calls.
 #[derive(Clone, Default, Eq, PartialEq)]
@@ -79,15 +79,17 @@ fn privacy_asked(kind: Kind, request: &Message) -> bool {
 /// [`Refusal::MalformedUri`], [`Refusal::Scheme`], [`Refusal::Incomplete`] or [`Refusal::NotANumber`].
 pub fn called(from: &Trunk, country_code: &str, request: &Message) -> Result<Number, Refusal> {
     let dialled = number_in(request.request_uri(), country_code);
-    match (from.termination, &dialled) {
-        (Termination::Dnis, Ok(_) | Err(Refusal::NotANumber | Refusal::Incomplete)) => {
+    // The boxes of Genesys for its own INVITEs and the form of ours are independent of each other (GEN-21).
+    let named_in_to = from.number_source == NumberSource::To || from.termination == Termination::Dnis;
+    match (named_in_to, &dialled) {
+        (true, Ok(_) | Err(Refusal::NotANumber | Refusal::Incomplete)) => {
             let to = request.header(Name::To).and_then(|value| NameAddr::parse(value).ok());
             match to.map(|to| number_in(to.uri_text(), country_code)) {
                 Some(Ok(number)) => Ok(number),
                 Some(Err(_)) | None => dialled,
             }
         }
-        (Termination::Dnis | Termination::Fqdn | Termination::Tgrp, _) => dialled,
+        _ => dialled,
     }
 }
 

@@ -3,6 +3,7 @@
 //! Every change makes one new [`Snapshot`] for the cores and one new state for the sockets, from the
 //! same moment. Changes are rare and short; they take a lock that no worker ever touches.
 
+use crate::authentication::NonceKey;
 use crate::directory::Directory;
 use crate::journal::Journal;
 use crate::settings::Settings;
@@ -26,6 +27,8 @@ pub struct InForce {
     pub tls: Arc<TlsTable>,
     /// Whether someone observes messages.
     pub observe: bool,
+    /// Nonces of before a reload stay good.
+    nonce_key: NonceKey,
     revision: u64,
 }
 
@@ -40,9 +43,15 @@ pub struct Composer {
 
 impl Composer {
     /// The first snapshot, of what was loaded at the start.
-    pub fn new(settings: Arc<Settings>, directory: Arc<Directory>, tls: Arc<TlsTable>, journal: Arc<Journal>) -> Self {
-        let in_force =
-            InForce { settings, directory, addresses: Addresses::default(), tls, observe: false, revision: 1 };
+    pub fn new(
+        settings: Arc<Settings>,
+        directory: Arc<Directory>,
+        tls: Arc<TlsTable>,
+        journal: Arc<Journal>,
+        nonce_key: NonceKey,
+    ) -> Self {
+        let addresses = Addresses::default();
+        let in_force = InForce { settings, directory, addresses, tls, observe: false, nonce_key, revision: 1 };
         let snapshot = Arc::new(snapshot(&in_force, &journal));
         journal.name_trunks(&snapshot);
         Self {
@@ -97,6 +106,7 @@ fn snapshot(in_force: &InForce, journal: &Journal) -> Snapshot {
         rules: settings.rules.clone(),
         directory: in_force.directory.clone(),
         addresses: in_force.addresses.clone(),
+        nonce_key: in_force.nonce_key.clone(),
         slots: slots(settings.workers),
         trunks,
     }

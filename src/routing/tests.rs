@@ -65,6 +65,7 @@ fn snapshot() -> Snapshot {
         directory: Arc::new(Directory::new(entries).0),
         addresses: HashMap::new(),
         down: Vec::new(),
+        nonce_key: crate::authentication::NonceKey::new([7; 32]),
         slots: Arc::new([0; 256]),
     }
 }

@@ -4,7 +4,7 @@
 //! The configuration starts a [`Trunk`] from [`defaults`] and lets the operator's keys
 //! win. Addresses and names change on the platforms' side: everything here can be overridden there.
 
-use super::{EarlyMedia, Host, Kind, RequestUriHost, Termination, Trunk};
+use super::{EarlyMedia, Host, Kind, NumberSource, RequestUriHost, Termination, Trunk};
 use crate::flow::{Transport, TrunkId};
 use crate::sip::Method;
 use ipnet::IpNet;
@@ -137,6 +137,11 @@ impl TrunkDefaults {
             sbc: self.sbc,
             max_calls: None,
             max_call_rate: None,
+            number_source: NumberSource::RequestUri,
+            headers: Vec::new(),
+            required_header: None,
+            authentication: None,
+            account: None,
             retired: false,
         }
     }
@@ -301,7 +306,7 @@ fn genesys(generation: Generation, name: &str, identifier: &str, termination: Te
     // GEN-14, 15: there the identifier stands in the user part, and the host is the region's.
     let request_host = match termination {
         Termination::Fqdn => fqdn.as_str(),
-        Termination::Tgrp | Termination::Dnis => byoc,
+        Termination::Tgrp | Termination::Dnis | Termination::Header => byoc,
     };
     // The certificates do not carry the trunk's FQDN (GEN-33).
     let voice = format!("voice.{}", region.domain);

@@ -513,6 +513,7 @@ fn snapshot() -> Snapshot {
         directory: Arc::new(directory),
         addresses: Default::default(),
         down: Vec::new(),
+        nonce_key: tandem::authentication::NonceKey::new([7; 32]),
         slots: Arc::new([0; 256]),
     }
 }
