@@ -115,6 +115,10 @@ pub fn identify(snapshot: &Snapshot, peer: &Peer, request: &Message) -> Result<T
     let group = uri.user_params().get("tgrp");
     let in_group =
         |trunk: &Arc<Trunk>| group.is_some_and(|group| !group.is_empty() && group == &*trunk.termination_identifier);
+    // *Outbound DNIS*: the user of the Request-URI is a fixed value, the trunk's identifier (GEN-21).
+    let by_user = |trunk: &Arc<Trunk>| {
+        !trunk.termination_identifier.is_empty() && uri.user() == Some(&*trunk.termination_identifier)
+    };
     // The secret that Genesys puts into its INVITEs tells as well who it is (GEN-27).
     let has_token = |trunk: &Arc<Trunk>| trunk.required_header.as_ref().is_some_and(|header| header.fits(request));
     let narrowed = if named.is_empty() { &candidates } else { &named };
@@ -123,7 +127,7 @@ pub fn identify(snapshot: &Snapshot, peer: &Peer, request: &Message) -> Result<T
         ([], [one]) if one.kind != Kind::Teams => Ok(one.id),
         ([], [] | [_]) => Err(Refusal::UnknownTrunk),
         _ => {
-            let mut fitting = narrowed.iter().filter(|trunk| in_group(trunk) || has_token(trunk));
+            let mut fitting = narrowed.iter().filter(|trunk| in_group(trunk) || by_user(trunk) || has_token(trunk));
             match (fitting.next(), fitting.next()) {
                 (Some(one), None) => Ok(one.id),
                 (None, _) if named.is_empty() => Err(Refusal::UnknownTrunk),

@@ -265,6 +265,11 @@ mod tests {
                 "sip:acme-sbc@byoc.mypurecloud.de;transport=tls",
                 "<sip:+496912345000@byoc.mypurecloud.de>",
             ),
+            (
+                Termination::Header,
+                "sip:+496912345000@byoc.mypurecloud.de;transport=tls",
+                "<sip:+496912345000@byoc.mypurecloud.de>",
+            ),
         ] {
             let form = invite_form(&genesys(termination), 0, &dana(), &number("+496912345000"));
             assert_eq!((form.request_uri.as_str(), form.to.as_str()), (request_uri, to));

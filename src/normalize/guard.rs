@@ -316,10 +316,12 @@ fn invite_to_genesys(
             value.eq_ignore_ascii_case(identifier) && message.extension(field.as_str()).eq([value.as_str()])
         }),
     };
-    if uri.scheme() != Scheme::Sip || !(named || to.may_dial(uri.host())) {
+    // A URI of the region alone finds the trunk by that field only.
+    let elsewhere = to.termination != Termination::Header && to.may_dial(uri.host());
+    if uri.scheme() != Scheme::Sip || !(named || elsewhere) {
         return reject(
             "GEN-12",
-            "Request-URI does not name the trunk: neither its host nor its identifier stands in it",
+            "nothing names the trunk: neither the Request-URI nor the header field of its identifier",
         );
     }
     if let Ok(from) = from.uri()

@@ -200,6 +200,11 @@ mod tests {
         let to = "<sip:+496912346007@sbc1.example.com>";
         assert_eq!(number_called(&dnis, "sip:sbc@sbc1.example.com", to).as_deref(), Ok("+496912346007"));
         assert_eq!(number_called(&dnis, "sip:4711@sbc1.example.com", to).as_deref(), Ok("+496912346007"));
+        let ticked = Trunk { number_source: NumberSource::To, ..classic() };
+        assert_eq!(number_called(&ticked, "sip:acme-sbc@sbc1.example.com", to).as_deref(), Ok("+496912346007"));
+        let grouped = "sip:4711;tgrp=acme-sbc;trunk-context=example.com@sbc1.example.com";
+        assert_eq!(number_called(&ticked, grouped, to).as_deref(), Ok("+496912346007"), "with tgrp");
+        assert_eq!(number_called(&classic(), "sip:+496912346008@sbc1.example.com", to).as_deref(), Ok("+496912346008"));
         let no_number = number_called(&dnis, "sip:sbc@sbc1.example.com", "<sip:alice@example.com>");
         assert_eq!(no_number, Err(Refusal::NotANumber));
     }

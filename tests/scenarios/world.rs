@@ -386,7 +386,8 @@ impl World {
             }
             // A merged request has no part in the dialog; neither has a CANCEL that comes too late.
             let of_call = match message.cseq().method {
-                Method::Invite => status != 482,
+                // A challenge is of no dialog, and the INVITE that answers it has the same Call-ID (§22.2).
+                Method::Invite => !matches!(status, 401 | 482),
                 Method::Cancel => status == 200,
                 _ => false,
             };

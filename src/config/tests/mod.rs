@@ -14,6 +14,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 mod findings;
+mod proof;
 mod reload;
 mod rules;
 

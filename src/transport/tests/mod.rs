@@ -73,6 +73,11 @@ fn trunk(id: u16, transport: Transport) -> Trunk {
         sbc: None,
         max_calls: None,
         max_call_rate: None,
+        number_source: crate::trunk::NumberSource::RequestUri,
+        headers: Vec::new(),
+        required_header: None,
+        authentication: None,
+        account: None,
         retired: false,
     }
 }
