@@ -324,6 +324,9 @@ impl Edge {
 
     fn observe(&mut self, flow: Option<FlowId>, trunk: Option<crate::flow::TrunkId>, received: bool, octets: Bytes) {
         if self.cx.snapshot.edge.observe {
+            // A token is shown to nobody, whichever trunk it turns out to be (GEN-27).
+            let tokens = self.cx.snapshot.trunks.iter().filter_map(|trunk| trunk.required_header.as_ref());
+            let octets = tokens.fold(octets, |octets, header| header.hide(octets));
             self.cx.event(None, EventKind::Message(Box::new(ObservedMessage { flow, trunk, received, octets })));
         }
     }

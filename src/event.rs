@@ -101,6 +101,13 @@ pub enum EventKind {
         /// What was wrong, in words without personal data.
         text: String,
     },
+    /// A secret was asked for, shown or missed (GEN-25 to 27).
+    Authentication {
+        /// The trunk whose secret it is.
+        trunk: TrunkId,
+        /// What came of it.
+        proof: Proof,
+    },
     /// A message was dropped without an answer.
     Dropped {
         /// Why.
@@ -150,6 +157,51 @@ pub enum EventKind {
     },
     /// A message as it came or left; only while someone observes.
     Message(Box<ObservedMessage>),
+}
+
+/// What came of a secret that was asked for.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Proof {
+    /// We challenged an INVITE.
+    Challenged,
+    /// The proof was right and its nonce too old: we challenged again.
+    Stale,
+    /// The proof was wrong: we challenged again.
+    Wrong,
+    /// Wrong again and again: we refused the INVITE.
+    Refused,
+    /// The proof was right.
+    Accepted,
+    /// The header field with the token was missing or wrong.
+    Token,
+    /// The trunk challenged us, and our request went out again.
+    Answered,
+    /// The trunk challenged us again, or in a way that we have no answer to.
+    Rejected,
+}
+
+impl Proof {
+    /// What it is called in metrics and logs.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Challenged => "challenged",
+            Self::Stale => "stale",
+            Self::Wrong => "wrong",
+            Self::Refused => "refused",
+            Self::Accepted => "accepted",
+            Self::Token => "token",
+            Self::Answered => "answered",
+            Self::Rejected => "rejected",
+        }
+    }
+
+    /// Whether somebody should look at it.
+    pub fn is_fault(self) -> bool {
+        match self {
+            Self::Wrong | Self::Refused | Self::Token | Self::Rejected => true,
+            Self::Challenged | Self::Stale | Self::Accepted | Self::Answered => false,
+        }
+    }
 }
 
 /// Why a message got no answer.

@@ -8,13 +8,14 @@
 //! |---|---|
 //! | shell | `cli`, `twin`, `process`, `worker`, `http`, `config`, `journal`, `transport` |
 //! | core | [`edge`], [`call`], [`normalize`], [`routing`], [`snapshot`], [`directory`], [`transaction`] |
-//! | vocabulary | [`io`], [`event`], [`trunk`], [`number`], [`identifier`], [`timer`], [`flow`], [`pii`], [`sip`] |
+//! | vocabulary | [`io`], [`event`], [`trunk`], [`number`], [`authentication`], [`identifier`], [`timer`], [`flow`], [`pii`], [`sip`] |
 //!
 //! The feature `shell` (default) builds everything; without it the core alone is built.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
 
+pub mod authentication;
 pub mod directory;
 pub mod event;
 pub mod flow;

@@ -100,7 +100,7 @@ impl From<NumberError> for Refusal {
 /// Which of the trunks that `peer` may be sends `request`, an initial one or one outside dialogs.
 ///
 /// The host of the Request-URI names us as that trunk knows us; where trunks share our name, `tgrp`
-/// (RFC 4904) tells them apart. A peer that can be one trunk only is that trunk even when it names us
+/// (RFC 4904) tells them apart, or the token of a header field (GEN-27). A peer that can be one trunk only is that trunk even when it names us
 /// by another name or address, as Genesys may (GEN-21), but the hub's trunks are told by name alone
 /// (TDR-158).
 ///
@@ -119,13 +119,19 @@ pub fn identify(snapshot: &Snapshot, peer: &Peer, request: &Message) -> Result<T
     let named: SmallVec<[&Arc<Trunk>; 4]> =
         candidates.iter().copied().filter(|trunk| same_host(&trunk.fqdn, uri.host())).collect();
     let in_group = |trunk: &Arc<Trunk>| in_group(trunk, &uri);
+    // *Outbound DNIS*: the user of the Request-URI is a fixed value, the trunk's identifier (GEN-21).
+    let by_user = |trunk: &Arc<Trunk>| {
+        !trunk.termination_identifier.is_empty() && uri.user() == Some(&*trunk.termination_identifier)
+    };
+    // The secret that Genesys puts into its INVITEs tells as well who it is (GEN-27).
+    let has_token = |trunk: &Arc<Trunk>| trunk.required_header.as_ref().is_some_and(|header| header.fits(request));
     let narrowed = if named.is_empty() { &candidates } else { &named };
     match (named.as_slice(), candidates.as_slice()) {
         ([one], _) => Ok(one.id),
         ([], [one]) if one.kind != Kind::Teams => Ok(one.id),
         ([], [] | [_]) => Err(Refusal::UnknownTrunk),
         _ => {
-            let mut fitting = narrowed.iter().filter(|trunk| in_group(trunk));
+            let mut fitting = narrowed.iter().filter(|trunk| in_group(trunk) || by_user(trunk) || has_token(trunk));
             match (fitting.next(), fitting.next()) {
                 (Some(one), None) => Ok(one.id),
                 (None, _) if named.is_empty() => Err(Refusal::UnknownTrunk),

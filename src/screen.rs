@@ -4,9 +4,10 @@
 //! Request-URI, Max-Forwards, loops, required extensions, the body; then whose call it is, where it
 //! goes, and whether there is room. The first that fails is the answer, with the reason in words.
 
+use crate::authentication::{Verdict, Why};
 use crate::call::session_timer::{SessionTimer, TooSmall};
 use crate::call::{Admit, CallKey, Context, NewCall, Story, conversation, unknown_extensions};
-use crate::event::{CallRecord, EndedBy};
+use crate::event::{CallRecord, EndedBy, EventKind, Proof};
 use crate::flow::Peer;
 use crate::identifier::Identity;
 use crate::normalize;
@@ -19,6 +20,7 @@ use crate::snapshot::Snapshot;
 use crate::transaction::ServerId;
 use crate::trunk::{Kind, Trunk, codes};
 use bytes::Bytes;
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// Why an initial request is refused; one variant per check.
@@ -40,6 +42,13 @@ pub enum Refusal {
     /// the trunk lets us dial (design: "Where we dial").
     #[error("{} may not be dialled", .0.as_str())]
     Forbidden(Name),
+    /// Who sends it has to prove a secret: these are the values of WWW-Authenticate (§22.2, GEN-25).
+    #[error("Unauthorized")]
+    Challenge(SmallVec<[String; 3]>),
+    /// The secret was not proved, or the token of the trunk is missing or wrong (GEN-25, 27). Which of them, only the
+    /// log says.
+    #[error("Forbidden")]
+    Unproved,
     /// It has come round: the request carries a Call-ID of ours (§16.3 step 4), or the call was forwarded to and fro (TDR-120,
     /// GEN-79).
     #[error("Loop Detected")]
@@ -81,7 +90,8 @@ impl Refusal {
     pub fn status(&self) -> u16 {
         match self {
             Self::MalformedUri | Self::Malformed(_) => 400,
-            Self::Forbidden(_) => 403,
+            Self::Challenge(_) => 401,
+            Self::Forbidden(_) | Self::Unproved => 403,
             Self::MediaType => 415,
             Self::Scheme => 416,
             Self::Extension(_) => 420,
@@ -97,6 +107,12 @@ impl Refusal {
     /// The header fields that say what would be acceptable.
     pub fn explain(&self, draft: &mut Draft) {
         match self {
+            Self::Challenge(values) => {
+                for value in values {
+                    draft.put(Name::WwwAuthenticate, value);
+                }
+                draft
+            }
             Self::MediaType => draft.put(Name::Accept, "application/sdp"),
             Self::Extension(tags) => draft.put(Name::Unsupported, tags),
             Self::Interval(floor) => draft.put_number(Name::MinSe, *floor),
@@ -107,6 +123,7 @@ impl Refusal {
             | Self::MalformedUri
             | Self::Malformed(_)
             | Self::Forbidden(_)
+            | Self::Unproved
             | Self::TooManyHops
             | Self::Loop
             | Self::Description
@@ -264,6 +281,7 @@ fn checked(cx: &mut Context, room: Room, peer: &Peer, request: &Message) -> Resu
     {
         return Err(Refusal::Forbidden(name));
     }
+    prove(cx, peer, &trunk, request)?;
     let country_code = cx.snapshot.edge.country_code.clone();
     let ruled = ruled(cx, &trunk, &country_code, request)?;
     let request = ruled.as_ref().unwrap_or(request);
@@ -312,9 +330,40 @@ fn checked(cx: &mut Context, room: Room, peer: &Peer, request: &Message) -> Resu
     }
 }
 
+/// The secrets that a trunk asks of its initial INVITEs: its token (GEN-27), its Digest (GEN-25).
+fn prove(cx: &mut Context, peer: &Peer, trunk: &Trunk, request: &Message) -> Result<(), Refusal> {
+    let told = |cx: &mut Context, proof| cx.event(None, EventKind::Authentication { trunk: trunk.id, proof });
+    if trunk.required_header.as_ref().is_some_and(|header| !header.fits(request)) {
+        told(cx, Proof::Token);
+        return Err(Refusal::Unproved);
+    }
+    let Some(authentication) = &trunk.authentication else { return Ok(()) };
+    let (snapshot, source, random) = (cx.snapshot.clone(), peer.source.ip(), cx.minter.session_id());
+    let (key, now_ms) = (&snapshot.nonce_key, cx.now.unix_ms);
+    match authentication.judge(key, &mut cx.attempts, trunk.id, source, now_ms, random, request) {
+        Verdict::Accepted => {
+            told(cx, Proof::Accepted);
+            Ok(())
+        }
+        Verdict::Challenge { values, why } => {
+            let proof = match why {
+                Why::First => Proof::Challenged,
+                Why::Stale => Proof::Stale,
+                Why::Wrong => Proof::Wrong,
+            };
+            told(cx, proof);
+            Err(Refusal::Challenge(values))
+        }
+        Verdict::Refused => {
+            told(cx, Proof::Refused);
+            Err(Refusal::Unproved)
+        }
+    }
+}
+
 /// The INVITE as the operator's rules want it read; `None`: as it came.
 fn ruled(cx: &mut Context, trunk: &Trunk, country_code: &str, request: &Message) -> Result<Option<Message>, Refusal> {
-    if !cx.snapshot.rules.concern(trunk.id, Direction::In) {
+    if !cx.snapshot.rules.concern(trunk.id, Direction::In) && trunk.required_header.is_none() {
         return Ok(None);
     }
     let caller = normalize::caller(trunk, country_code, request).number;

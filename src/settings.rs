@@ -93,6 +93,8 @@ pub struct TrunkSettings {
     pub next_hop: Option<String>,
     /// The numbers that the platform behind the trunk owns (GEN-90); empty: not said.
     pub dids: Vec<Pattern>,
+    /// The files that its secrets came from.
+    pub secrets: Vec<PathBuf>,
 }
 
 /// How TLS is spoken with a trunk.

@@ -3,6 +3,7 @@
 //! The control plane makes a new [`Snapshot`] whenever configuration, directory, addresses or health
 //! change, and hands it to every worker as an ordinary input.
 
+use crate::authentication::NonceKey;
 use crate::directory::Directory;
 use crate::flow::{Transport, TrunkId};
 use crate::number::Number;
@@ -38,6 +39,8 @@ pub struct Snapshot {
     pub addresses: HashMap<String, SmallVec<[SocketAddr; 4]>>,
     /// Hosts of trunks that are down. By name and port, not by place: a reload may put another host there.
     pub down: Vec<(TrunkId, Host)>,
+    /// What the nonces of our challenges are made with (RFC 7616 §3.3).
+    pub nonce_key: NonceKey,
     /// Which worker owns each virtual slot of the identifiers we mint.
     pub slots: Arc<[u16; 256]>,
 }

@@ -9,9 +9,10 @@ pub mod diagnosis;
 pub mod platforms;
 pub mod policy;
 
+use crate::authentication::{Account, Authentication, RequiredHeader};
 use crate::flow::{ListenerId, Transport, TrunkId};
 use crate::number::{DialPlan, Number, NumberError};
-use crate::sip::{Method, Uri};
+use crate::sip::{Field, Method, Uri};
 use ipnet::IpNet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -72,6 +73,19 @@ pub enum Termination {
     Tgrp,
     /// `sip:identifier@domain`, the number in To
     Dnis,
+    /// `sip:+number@domain`, the identifier in a header field of [`Trunk::headers`] (GEN-16)
+    Header,
+}
+
+/// Where a trunk's INVITEs name who is called (GEN-21).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NumberSource {
+    /// The user of the Request-URI; To where that is the trunk's identifier.
+    #[default]
+    RequestUri,
+    /// To, as Genesys does with *Outbound DNIS* ticked.
+    To,
 }
 
 /// Which host the Request-URI of a call to the hub names (TDR-49: open at Microsoft, and both are in use).
@@ -167,6 +181,16 @@ pub struct Trunk {
     pub sbc: Option<Arc<str>>,
     /// What the operator lets it see and say beyond the rules of its kind.
     pub policy: policy::Policy,
+    /// Where its INVITEs name who is called (GEN-21).
+    pub number_source: NumberSource,
+    /// Header fields that every initial INVITE to it carries as they are (GEN-16, 69).
+    pub headers: Vec<(Field, String)>,
+    /// The token that its INVITEs carry (GEN-27); `None`: none is asked for.
+    pub required_header: Option<Arc<RequiredHeader>>,
+    /// What its initial INVITEs have to prove (GEN-25); `None`: nothing.
+    pub authentication: Option<Arc<Authentication>>,
+    /// Who we are when it asks (GEN-26); `None`: its challenges are not answered.
+    pub account: Option<Arc<Account>>,
     /// No new calls; dialogs that exist go on. A trunk that a reload removed.
     pub retired: bool,
 }

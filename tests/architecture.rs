@@ -10,6 +10,7 @@ const FLOORS: &[&[&str]] = &[
     &["pii", "timer", "identifier"],
     &["sip"],
     &["flow"],
+    &["authentication"],
     &["number", "event"],
     &["trunk"],
     &["directory", "rules"],

@@ -117,6 +117,7 @@ fn normalised(from: &str, to: &str, settings: &[(String, String, String)], octet
         directory: Arc::default(),
         addresses: Default::default(),
         down: Vec::new(),
+        nonce_key: tandem::authentication::NonceKey::new([7; 32]),
         slots: Arc::new([0; 256]),
     };
     let start = EdgeStart {

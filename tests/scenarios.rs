@@ -20,8 +20,11 @@
 //! (outside the dialog), `copy PLATFORM` (in that one's dialog), `previous` (not to the last such request but to the one before); `Name: value` puts a field, `no Name` takes it away, `start: …` and `body: …`
 //! (with `\n` for a line end) replace; `flow N`, `source A:P` say where from. Parts of a received line: `Name: value`, `Name ~ part`,
 //! `no Name`, `has Name`, `R-URI`, `sdp` as above, `no sdp`, `at PLACE`, `times N`.
+//! `prove PASSWORD` answers the last challenge (with `count N`), `proves PASSWORD` wants right credentials.
 //! Other lines: see `command` below.
 
+#[path = "scenarios/digest.rs"]
+mod digest;
 #[path = "scenarios/party.rs"]
 mod party;
 #[path = "scenarios/world.rs"]
@@ -30,15 +33,17 @@ mod world;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
+use tandem::authentication::{Account, Authentication, RequiredHeader, Secret};
 use tandem::io::{Answer, Input};
 use tandem::number::{Fits, Step};
 use tandem::rules::{Action, Condition, Direction, Rule, Rules, Target, Template};
+use tandem::sip::digest::{Algorithm, Quality};
 use tandem::sip::sdp::Sdp;
 use tandem::sip::{Draft, Edits, Message, Method, Name};
 use tandem::snapshot::{CallerMatch, HeaderMatch, HeaderTest, NumberMatch, Route, Schedule, Zone};
 use tandem::trunk::diagnosis::Symptom;
 use tandem::trunk::policy::{AssertedIdentity, Forwarding, UserToUserForm, Wildcard};
-use tandem::trunk::{EarlyMedia, Host, RequestUriHost, Trunk};
+use tandem::trunk::{EarlyMedia, Host, NumberSource, RequestUriHost, Termination, Trunk};
 use world::{Arrived, World};
 
 type Outcome = Result<(), String>;
@@ -339,6 +344,17 @@ fn set(world: &mut World, key: &str, value: &str) -> Outcome {
                 "progress_after" => trunk.policy.progress_after = seconds(),
                 "uui" => trunk.policy.user_to_user = UserToUserForm::Prefixed,
                 "forwarding" => trunk.policy.forwarding = Forwarding::HistoryInfo,
+                // The user is `acme`, the realm `acme.example.com`.
+                "authentication" => trunk.authentication = Some(authentication(value)),
+                "credentials" => trunk.account = Some(account(value)),
+                "required_header" => trunk.required_header = value.split_once(": ").map(required_header),
+                "header" => {
+                    trunk.headers.extend(value.split_once(": ").map(|(name, value)| (name.into(), value.into())))
+                }
+                "termination" if value == "header" => {
+                    (trunk.termination, trunk.request_host) = (Termination::Header, "byoc.mypurecloud.de".into());
+                }
+                "number_source" => trunk.number_source = NumberSource::To,
                 "name" => trunk.name = value.into(),
                 _ => unknown = true,
             }
@@ -346,6 +362,34 @@ fn set(world: &mut World, key: &str, value: &str) -> Outcome {
         _ => unknown = true,
     }
     if unknown { Err("nothing of that name can be set".to_owned()) } else { Ok(()) }
+}
+
+/// `ALGORITHM… by PASSWORD`, and ` auth-int` where the body counts.
+fn authentication(value: &str) -> Arc<Authentication> {
+    let (algorithms, password) = value.split_once(" by ").expect("by whom?");
+    let (password, quality) = match password.strip_suffix(" auth-int") {
+        Some(password) => (password, Quality::AuthInt),
+        None => (password, Quality::Auth),
+    };
+    let algorithms: Vec<Algorithm> = algorithms.split(' ').filter_map(Algorithm::of).collect();
+    let realm = "acme.example.com";
+    let secret = |algorithm: &Algorithm| Secret::new(&algorithm.hash.ha1("acme", realm, password));
+    Arc::new(Authentication {
+        realm: realm.into(),
+        username: "acme".into(),
+        secrets: algorithms.iter().map(|algorithm| (algorithm.hash, secret(algorithm))).collect(),
+        algorithms: algorithms.into(),
+        qualities: [quality].into_iter().collect(),
+        lifetime: Duration::from_secs(300),
+    })
+}
+
+fn account(password: &str) -> Arc<Account> {
+    Arc::new(Account { username: "acme".into(), password: Secret::new(password), realm: None })
+}
+
+fn required_header((name, value): (&str, &str)) -> Arc<RequiredHeader> {
+    Arc::new(RequiredHeader { name: name.into(), value: Secret::new(value) })
 }
 
 fn rule(world: &World, direction: &str, trunks: &[&str], clauses: &[&str]) -> Result<Rule, String> {
@@ -430,6 +474,17 @@ fn send(world: &mut World, at: usize, what: &[&str], clauses: &[&str]) -> Outcom
             let other = world.parties.iter().find(|party| party.platform.name == name);
             let last = other.and_then(|party| party.received.last()).ok_or("whose Call-ID?")?;
             edited(octets, &[&format!("Call-ID: {}", last.call_id())])
+        }
+        None => octets,
+    };
+    let octets = match argument(clauses, "prove") {
+        Some(password) => {
+            let asked = |message: &&Message| matches!(message.status(), Some(401 | 407));
+            let challenge = world.parties[at].received.iter().rev().find(asked).ok_or("nobody asked for a proof")?;
+            let request = Message::parse(octets).map_err(|_| "no request")?;
+            let count = argument(clauses, "count").and_then(|text| text.parse().ok()).unwrap_or(1);
+            let (name, value) = digest::prove(challenge, &request, password, count).ok_or("no challenge")?;
+            edited(request.octets(), &[&format!("{}: {value}", name.as_str())])
         }
         None => octets,
     };
@@ -544,6 +599,12 @@ fn matches(arrived: &Arrived, what: &[&str], clauses: &[&str]) -> Outcome {
         } else if let Some(words) = argument(&[clause], "sdp") {
             described(message, words)?;
             true
+        } else if let Some(password) = argument(&[clause], "proves") {
+            let (password, field) = match password.split_once(" to proxy") {
+                Some((password, _)) => (password, Name::ProxyAuthorization),
+                None => (password, Name::Authorization),
+            };
+            digest::fault(message, field, password).map_or(Ok(true), Err)?
         } else if let Some(name) = clause.strip_prefix("no ") {
             fields(name).is_empty()
         } else if let Some(name) = clause.strip_prefix("has ") {

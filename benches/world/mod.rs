@@ -89,6 +89,7 @@ impl World {
             directory: Arc::new(directory),
             addresses: Default::default(),
             down: Vec::new(),
+            nonce_key: tandem::authentication::NonceKey::new([7; 32]),
             slots: Arc::new([0; 256]),
         });
         let now = Now { monotonic: Instant::now(), unix_ms: 1_700_000_000_000 };

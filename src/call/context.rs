@@ -5,6 +5,7 @@
 
 use super::leaving::Story;
 use super::{Admission, CallKey, Side};
+use crate::authentication::{Attempts, Sessions};
 use crate::event::{Event, EventKind};
 use crate::flow::{FlowId, Hop, Now, Transport};
 use crate::identifier::Minter;
@@ -87,6 +88,10 @@ pub struct Context {
     pub story: Option<Story>,
     /// The flow that the response at hand came on; `None`: the event is something else.
     pub heard_on: Option<FlowId>,
+    /// Challenges of trunks that we have answered.
+    pub sessions: Sessions,
+    /// What came back to challenges of ours.
+    pub attempts: Attempts,
     outputs: VecDeque<Output>,
     /// Flows that end with what was sent on them.
     closing: Vec<FlowId>,
@@ -118,6 +123,8 @@ impl Context {
             call: None,
             story: None,
             heard_on: None,
+            sessions: Sessions::default(),
+            attempts: Attempts::default(),
             outputs: VecDeque::new(),
             closing: Vec::new(),
             questions: HashMap::default(),

@@ -9,7 +9,7 @@ use crate::event::{CallRecord, EventKind};
 use crate::normalize::guard::{self, Rejection};
 use crate::number::Number;
 use crate::rules::{Direction, Facts};
-use crate::sip::{Draft, Message};
+use crate::sip::{Draft, Edits, Field, Message};
 use crate::trunk::Trunk;
 use bytes::Bytes;
 
@@ -51,7 +51,9 @@ impl Context {
     ///
     /// Why it cannot be read so: a rule made it longer than a message may be.
     pub fn arrive(&mut self, trunk: &Trunk, message: &Message) -> Result<Option<Message>, Rejection> {
-        self.rule(trunk, Direction::In, message)
+        let Some(bare) = bare(trunk, message) else { return self.rule(trunk, Direction::In, message) };
+        let ruled = self.rule(trunk, Direction::In, &bare)?;
+        Ok(ruled.or(Some(bare)))
     }
 
     /// What is about to leave toward `trunk`, after the operator's rules and the guard.
@@ -141,4 +143,13 @@ impl Context {
         self.call = None;
         self.story = None;
     }
+}
+
+/// `message` without the token of its trunk, which nobody else may see (GEN-27); `None`: there is none in it.
+fn bare(trunk: &Trunk, message: &Message) -> Option<Message> {
+    let header = trunk.required_header.as_ref()?;
+    message.extension(&header.name).next()?;
+    let mut edits = Edits::new();
+    edits.remove(Field::from(&*header.name));
+    Message::parse(edits.write(message)).ok()
 }

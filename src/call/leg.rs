@@ -5,11 +5,13 @@
 //! again: its 2xx until the ACK comes, its ACK while 2xx are repeated. What crosses between legs is
 //! decided by [`Call`](super::Call).
 
+use super::authorize::Sent;
 use super::context::{Context, Timer};
 use super::description::Descriptions;
 use super::dialog::Dialog;
 use super::session_timer::{SessionTimer, min_se};
 use super::{CallKey, Side};
+use crate::authentication::Lines;
 use crate::event::{DropReason, EventKind};
 use crate::flow::Hop;
 use crate::normalize;
@@ -156,6 +158,10 @@ pub struct Leg {
     pub owes_answer: Option<u32>,
     /// Our other requests.
     pub errands: SmallVec<[(ClientId, Errand); 2]>,
+    /// Our requests that the peer may ask credentials for; kept only where the trunk has an account.
+    pub sent: Vec<Sent>,
+    /// The credentials of our last INVITE, which its ACK repeats (RFC 3261 §22.1).
+    pub authorization: Lines,
     /// A BYE that waits for the ACK of our 2xx (RFC 3261 §15), with its Reason.
     pub bye_after_ack: Option<Option<String>>,
     /// Reason of our BYE, should that have to be sent again.
@@ -187,6 +193,8 @@ impl Leg {
             ack: None,
             owes_answer: None,
             errands: SmallVec::new(),
+            sent: Vec::new(),
+            authorization: Lines::new(),
             bye_after_ack: None,
             bye_reason: None,
             bye_again: None,
@@ -291,7 +299,7 @@ impl Leg {
             self.dialog.give_back(cseq);
             return false;
         };
-        let id = cx.request(key, method, &branch, &hop, request.octets());
+        let id = self.send(cx, key, method, &branch, &hop, request.octets());
         cx.set_timer(key, Timer::Overdue(self.side), 64 * cx.t1());
         let cancel = Cancel::No;
         self.outgoing = Some(Outgoing { id, cseq, purpose, offered, before, answered: false, cancel });
@@ -305,6 +313,9 @@ impl Leg {
             return;
         };
         let (mut draft, _) = self.draft(cx, &Method::Ack, cseq);
+        for (name, value) in &self.authorization {
+            draft.put(*name, value);
+        }
         if let Some(answer) = answer {
             draft.body("application/sdp", answer);
         }
@@ -339,7 +350,7 @@ impl Leg {
                 }
             },
         };
-        let id = cx.request(key, method, &branch, &hop, octets);
+        let id = self.send(cx, key, method, &branch, &hop, octets);
         self.errands.push((id, errand));
         true
     }

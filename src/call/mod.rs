@@ -8,6 +8,7 @@
 //! - `modify`: re-INVITE and UPDATE, hold, glare, session refresh, realignment.
 //! - `upkeep`: session timers, probes, INFO, requests without answer.
 //! - `noted`: what is told of it in record and log.
+//! - `authorize`: a challenge to a request of ours, and the same request again.
 //! - `end`: BYE from either side, timers that give up, the call record.
 //! - [`saved`]: a confirmed call as octets, and back; `moving`: how it leaves for another worker.
 //!
@@ -15,6 +16,7 @@
 //! call notes in [`Asked`] what it will do with the answer and goes on when that comes. While it waits,
 //! every other event is handled as the table above [`Asked`] says.
 
+mod authorize;
 pub mod context;
 pub mod description;
 pub mod dialog;
@@ -397,6 +399,9 @@ impl Call {
     pub fn handle_response(&mut self, cx: &mut Context, client: ClientId, response: &Message) {
         let ruled = self.leg_of(client).and_then(|leg| cx.arrive(&leg.trunk, response).ok().flatten());
         let response = ruled.as_ref().unwrap_or(response);
+        if self.answer_challenge(cx, client, response) {
+            return;
+        }
         let accepted = *response.method() == Method::Invite
             && response.status().is_some_and(|status| (200..300).contains(&status));
         if accepted {

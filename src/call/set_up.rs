@@ -279,6 +279,9 @@ impl Call {
             draft.put(field.clone(), value);
         }
         draft.put_number(normalize::HOPS, attempt.hops);
+        for (field, value) in &trunk.headers {
+            draft.put(field.clone(), value);
+        }
         normalize::introduce(&mut draft, &trunk, &cx.snapshot.edge.product);
         let offered = attempt.offer.is_some();
         if let Some(offer) = &attempt.offer {
@@ -305,7 +308,7 @@ impl Call {
         };
         leg.dialog.sent(&invite);
         let hop = Arc::new(routing::hop(&cx.snapshot, &trunk, target.host));
-        let id = cx.request(self.key, &Method::Invite, &branch, &hop, invite.octets());
+        let id = leg.send(cx, self.key, &Method::Invite, &branch, &hop, invite.octets());
         let purpose = Purpose::Initial;
         let cancel = Cancel::No;
         leg.outgoing = Some(Outgoing { id, cseq, purpose, offered, before: None, answered: false, cancel });

@@ -232,13 +232,14 @@ pub(super) fn public(section: &Section<'_>, facts: &IdentityFacts, roots: &[Root
     section.findings().warning(section.place("certificate"), message).remedy(remedy).rule("TDR-9");
 }
 
+/// Whether everybody on this machine may read the file.
 #[cfg(unix)]
-fn may_be_read_by_all(path: &Path) -> bool {
+pub(super) fn may_be_read_by_all(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     std::fs::metadata(path).is_ok_and(|facts| facts.permissions().mode() & 0o004 != 0)
 }
 
 #[cfg(not(unix))]
-fn may_be_read_by_all(_: &Path) -> bool {
+pub(super) fn may_be_read_by_all(_: &Path) -> bool {
     false
 }

@@ -17,6 +17,7 @@ mod identity;
 mod numbering;
 mod own_name;
 mod policy;
+mod proof;
 mod read;
 mod reload;
 mod report;

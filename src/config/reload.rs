@@ -56,7 +56,7 @@ pub fn reload(path: &Path, running: &Settings) -> Result<Reload, Vec<Finding>> {
 pub fn close_trunk(settings: &mut Settings, id: TrunkId) {
     if let Some(place) = settings.trunks.get_mut(usize::from(id.0)) {
         let trunk = Arc::new(place.trunk.closed());
-        *place = TrunkSettings { trunk, tls: None, next_hop: None, dids: Vec::new() };
+        *place = TrunkSettings { trunk, tls: None, next_hop: None, dids: Vec::new(), secrets: Vec::new() };
     }
 }
 
@@ -64,7 +64,7 @@ pub fn close_trunk(settings: &mut Settings, id: TrunkId) {
 pub fn vacate_trunk(settings: &mut Settings, id: TrunkId) {
     if let Some(place) = settings.trunks.get_mut(usize::from(id.0)) {
         let trunk = Arc::new(Trunk::vacant(id));
-        *place = TrunkSettings { trunk, tls: None, next_hop: None, dids: Vec::new() };
+        *place = TrunkSettings { trunk, tls: None, next_hop: None, dids: Vec::new(), secrets: Vec::new() };
     }
     while settings.trunks.last().is_some_and(|last| last.trunk.is_vacant()) {
         settings.trunks.pop();

@@ -2,14 +2,15 @@
 
 use super::dial_plan::{read_country, read_dial_plan};
 use super::policy::read_policy;
+use super::proof::{Proofs, read_proofs};
 use super::section::{Section, advice};
 use super::value;
 use crate::flow::{ListenerId, Transport, TrunkId};
 use crate::number::Pattern;
 use crate::settings::*;
-use crate::sip::Method;
+use crate::sip::{Field, Method};
 use crate::trunk::platforms::{self, Cloud, Generation, Platform, TrunkDefaults};
-use crate::trunk::{EarlyMedia, Host, IpVersion, Kind, RequestUriHost, Termination, Trunk};
+use crate::trunk::{EarlyMedia, Host, IpVersion, Kind, NumberSource, RequestUriHost, Termination, Trunk};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -100,6 +101,19 @@ pub(super) fn read_trunk(section: &Section<'_>, around: Around<'_>) -> TrunkSett
             section.findings().error(section.place(key), message).remedy("remove it, or set transport = \"tls\"");
         }
     }
+    let Proofs { authentication, account, required_header, headers, files } =
+        read_proofs(section, around.base, kind, &fqdn);
+    termination.check(section, kind, &headers);
+    if kind == Some(Kind::Genesys) && transport == Transport::Tls {
+        let hosts = hosts.iter().filter(|host| host.port == Some(5060));
+        let key = if next_hop.is_some() { "next_hop" } else { "hosts" };
+        for host in hosts {
+            let message = format!("{host}: Genesys speaks no TLS on port 5060, connections to it end at once");
+            let remedy = "write port 5061, or leave the port away";
+            section.findings().error(section.place(key), message).remedy(remedy).rule("GEN-10");
+        }
+    }
+    let sources = [("request-uri", NumberSource::RequestUri), ("to", NumberSource::To)];
     let trunk = Trunk {
         id: around.id,
         name: Arc::from(around.name),
@@ -134,11 +148,16 @@ pub(super) fn read_trunk(section: &Section<'_>, around: Around<'_>) -> TrunkSett
         dial_plan: read_dial_plan(section, kind),
         sbc: base.sbc.filter(|_| section.flag("x_ms_sbc").unwrap_or(true)),
         policy: read_policy(section, kind, base.policy),
+        number_source: section.choice("number_source", &sources).unwrap_or_default(),
+        headers,
+        required_header,
+        authentication,
+        account,
         retired: false,
     };
     let dids = values(section.list("dids", |text| Pattern::parse(text).map_err(|error| format!("`{text}`: {error}"))));
     let next_hop = next_hop.map(|hop| hop.name.to_string());
-    TrunkSettings { trunk: Arc::new(trunk), tls, next_hop, dids: dids.unwrap_or_default() }
+    TrunkSettings { trunk: Arc::new(trunk), tls, next_hop, dids: dids.unwrap_or_default(), secrets: files }
 }
 
 /// How a Genesys trunk is named.
@@ -153,7 +172,12 @@ impl<'a> Words<'a> {
         if kind != Some(Kind::Genesys) {
             return absent;
         }
-        let forms = [("fqdn", Termination::Fqdn), ("tgrp", Termination::Tgrp), ("dnis", Termination::Dnis)];
+        let forms = [
+            ("fqdn", Termination::Fqdn),
+            ("tgrp", Termination::Tgrp),
+            ("dnis", Termination::Dnis),
+            ("header", Termination::Header),
+        ];
         let form = section.choice("termination_form", &forms).unwrap_or_default();
         let Some(identifier) = section.text("termination") else {
             let remedy = "copy the trunk's inbound SIP termination identifier: termination = \"acme-sbc\" (GEN-12)";
@@ -169,6 +193,31 @@ impl<'a> Words<'a> {
             section.findings().error(identifier.span(), format!("`{text}` cannot stand in a URI")).rule("GEN-14");
         }
         Self { identifier: identifier.into_inner(), form }
+    }
+
+    /// Whether the trunk can be found by this form of our INVITEs (GEN-13 to 16).
+    fn check(&self, section: &Section<'_>, kind: Option<Kind>, headers: &[(Field, String)]) {
+        let place = section.place("termination_form");
+        let dynamic =
+            kind == Some(Kind::Genesys) && section.text("generation").is_some_and(|g| *g.get_ref() == "dynamic");
+        let rule = match self.form {
+            Termination::Fqdn => None,
+            Termination::Tgrp | Termination::Header => Some("GEN-13"),
+            Termination::Dnis => Some("GEN-15"),
+        };
+        if let Some(rule) = rule.filter(|_| dynamic) {
+            let message = "trunks of the dynamic generation are found by their FQDN only";
+            section.findings().error(place.clone(), message).remedy("remove termination_form").rule(rule);
+        }
+        let named = headers.iter().any(|(_, value)| value.eq_ignore_ascii_case(self.identifier));
+        if self.form == Termination::Header && !named {
+            let message = format!("no header field says `{}`, so Genesys cannot find the trunk", self.identifier);
+            let remedy = format!(
+                "add the Inbound SIP Termination Header of the trunk's page: headers = {{ \"X-Acme-Trunk\" = \"{}\" }}",
+                self.identifier
+            );
+            section.findings().error(place, message).remedy(remedy).rule("GEN-16");
+        }
     }
 }
 

@@ -116,11 +116,15 @@ impl Edge {
                         self.touched.push(key);
                     }
                     Err(refused) => {
-                        let record = refused.record(&mut self.cx, peer);
+                        // A challenge is a question, and the call comes again with the answer.
+                        let asked = matches!(refused.refusal, screen::Refusal::Challenge(_));
+                        let record = if asked { None } else { refused.record(&mut self.cx, peer) };
                         let screen::Refused { request, via, refusal } = *refused;
                         let trunk = peer.trunks.first().copied();
                         let (status, reason) = (refusal.status(), refusal.to_string());
-                        self.cx.event(None, EventKind::Refused { trunk, status, reason: reason.clone() });
+                        if !asked {
+                            self.cx.event(None, EventKind::Refused { trunk, status, reason: reason.clone() });
+                        }
                         if refusal == screen::Refusal::Routing(routing::Refusal::UnknownTrunk) {
                             self.note_unknown_name(&request, peer);
                         }

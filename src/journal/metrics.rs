@@ -54,6 +54,7 @@ pub struct Metrics {
     dropped: Family<Labels<1>, Counter>,
     repaired: Family<Labels<1>, Counter>,
     withheld: Family<Labels<2>, Counter>,
+    authentication: Family<Labels<2>, Counter>,
     host: Family<Labels<2>, Gauge>,
     answered_at: Family<Labels<2>, Gauge>,
     asked_at: Family<Labels<1>, Gauge>,
@@ -103,6 +104,7 @@ impl Metrics {
             dropped: Family::default(),
             repaired: Family::default(),
             withheld: Family::default(),
+            authentication: Family::default(),
             host: Family::default(),
             answered_at: Family::default(),
             asked_at: Family::default(),
@@ -140,6 +142,8 @@ impl Metrics {
         registry.register("messages_dropped", "Messages without an answer", metrics.dropped.clone());
         registry.register("messages_repaired", "Messages the egress guard repaired", metrics.repaired.clone());
         registry.register("messages_withheld", "Messages the egress guard kept", metrics.withheld.clone());
+        let authentication = metrics.authentication.clone();
+        registry.register("authentications", "Challenges and tokens, by what came of them", authentication);
         registry.register("host_up", "Whether calls may go to a host of a trunk", metrics.host.clone());
         registry.register(
             "host_answer_timestamp_seconds",
@@ -252,6 +256,10 @@ impl Metrics {
 
     pub(super) fn repaired(&self, trunk: &str) {
         self.repaired.get_or_create(&[("trunk", trunk.into())]).inc();
+    }
+
+    pub(super) fn authentication(&self, trunk: &str, proof: &'static str) {
+        self.authentication.get_or_create(&[("trunk", trunk.into()), ("proof", proof.into())]).inc();
     }
 
     pub(super) fn withheld(&self, trunk: &str, rule: &str) {

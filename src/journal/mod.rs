@@ -242,6 +242,14 @@ impl Journal {
                 tracing::warn!(call, worker, %trunk, rule, text, "message kept from leaving");
                 self.metrics.withheld(&trunk, rule);
             }
+            EventKind::Authentication { trunk, proof } => {
+                let (trunk, proof_word) = (self.trunk(*trunk), proof.label());
+                match proof.is_fault() {
+                    true => tracing::warn!(call, worker, %trunk, proof = proof_word, "authentication failed"),
+                    false => tracing::debug!(call, worker, %trunk, proof = proof_word, "authentication"),
+                }
+                self.metrics.authentication(&trunk, proof_word);
+            }
             EventKind::Dropped { reason } => {
                 tracing::debug!(call, worker, ?reason, "message dropped");
                 self.metrics.dropped(*reason);

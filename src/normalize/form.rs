@@ -87,12 +87,12 @@ pub fn invite_form(to: &Trunk, host: usize, caller: &Caller, called: &Number) ->
     }
 }
 
-/// The three ways to name the trunk (GEN-12 to 15).
+/// The ways to name the trunk (GEN-12 to 15); by header field (GEN-16), the URI names the region alone.
 fn genesys_uri(to: &Trunk, called: &str, host: &str) -> String {
     let transport = transport_param(to.transport);
     let identifier = &to.termination_identifier;
     match to.termination {
-        Termination::Fqdn => format!("sip:{called}@{host}{transport}"),
+        Termination::Fqdn | Termination::Header => format!("sip:{called}@{host}{transport}"),
         Termination::Tgrp => format!("sip:{called};tgrp={identifier};trunk-context={host}@{host}{transport}"),
         Termination::Dnis => format!("sip:{identifier}@{host}{transport}"),
     }
@@ -299,6 +299,11 @@ mod tests {
             (
                 Termination::Dnis,
                 "sip:acme-sbc@byoc.mypurecloud.de;transport=tls",
+                "<sip:+496912345000@byoc.mypurecloud.de>",
+            ),
+            (
+                Termination::Header,
+                "sip:+496912345000@byoc.mypurecloud.de;transport=tls",
                 "<sip:+496912345000@byoc.mypurecloud.de>",
             ),
         ] {

@@ -335,11 +335,15 @@ fn invite_to_genesys(
         Termination::Fqdn => uri.host().eq_ignore_ascii_case(&to.request_host),
         Termination::Tgrp => uri.user_params().get("tgrp") == Some(identifier),
         Termination::Dnis => uri.user() == Some(identifier),
+        // GEN-16: the header field of the operator's choice.
+        Termination::Header => to.headers.iter().any(|(field, value)| {
+            value.eq_ignore_ascii_case(identifier) && message.extension(field.as_str()).eq([value.as_str()])
+        }),
     };
     if uri.scheme() != Scheme::Sip || !named {
         return reject(
             "GEN-12",
-            "the Request-URI does not name the trunk: neither its name nor its identifier stands in it",
+            "nothing names the trunk: neither the Request-URI nor the header field of its identifier",
         );
     }
     if to.termination != Termination::Dnis {

@@ -4,7 +4,7 @@ use crate::number::Number;
 use crate::routing::Refusal;
 use crate::sip::{Message, Name, NameAddr, Scheme, Uri, privacy};
 use crate::trunk::policy::AssertedIdentity;
-use crate::trunk::{Kind, Termination, Trunk};
+use crate::trunk::{Kind, NumberSource, Termination, Trunk};
 
 /// Who calls.
 #[derive(Clone, Default, Eq, PartialEq)]
@@ -111,15 +111,17 @@ fn privacy_asked(kind: Kind, request: &Message) -> bool {
 /// [`Refusal::MalformedUri`], [`Refusal::Scheme`], [`Refusal::Incomplete`] or [`Refusal::NotANumber`].
 pub fn called(from: &Trunk, country_code: &str, request: &Message) -> Result<Number, Refusal> {
     let dialled = number_in(from, request.request_uri(), country_code);
-    match (from.termination, &dialled) {
-        (Termination::Dnis, Ok(_) | Err(Refusal::NotANumber | Refusal::Incomplete)) => {
+    // The boxes of Genesys for its own INVITEs and the form of ours are independent of each other (GEN-21).
+    let named_in_to = from.number_source == NumberSource::To || from.termination == Termination::Dnis;
+    match (named_in_to, &dialled) {
+        (true, Ok(_) | Err(Refusal::NotANumber | Refusal::Incomplete)) => {
             let to = request.header(Name::To).and_then(|value| NameAddr::parse(value).ok());
             match to.map(|to| number_in(from, to.uri_text(), country_code)) {
                 Some(Ok(number)) => Ok(number),
                 Some(Err(_)) | None => dialled,
             }
         }
-        (Termination::Dnis | Termination::Fqdn | Termination::Tgrp, _) => dialled,
+        _ => dialled,
     }
 }
 
@@ -263,6 +265,11 @@ mod tests {
         let to = "<sip:+496912346007@sbc1.example.com>";
         assert_eq!(number_called(&dnis, "sip:sbc@sbc1.example.com", to).as_deref(), Ok("+496912346007"));
         assert_eq!(number_called(&dnis, "sip:4711@sbc1.example.com", to).as_deref(), Ok("+496912346007"));
+        let ticked = Trunk { number_source: NumberSource::To, ..classic() };
+        assert_eq!(number_called(&ticked, "sip:acme-sbc@sbc1.example.com", to).as_deref(), Ok("+496912346007"));
+        let grouped = "sip:4711;tgrp=acme-sbc;trunk-context=example.com@sbc1.example.com";
+        assert_eq!(number_called(&ticked, grouped, to).as_deref(), Ok("+496912346007"), "with tgrp");
+        assert_eq!(number_called(&classic(), "sip:+496912346008@sbc1.example.com", to).as_deref(), Ok("+496912346008"));
         let no_number = number_called(&dnis, "sip:sbc@sbc1.example.com", "<sip:alice@example.com>");
         assert_eq!(no_number, Err(Refusal::NotANumber));
     }

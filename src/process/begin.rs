@@ -6,6 +6,7 @@ use super::control::{Command, Control, end};
 use super::files::Files;
 use super::status::{self, TransportCounters};
 use super::{Composer, Shared, StartError, alarms, own_names};
+use crate::authentication::NonceKey;
 use crate::config::directory_file::{self, ReadDirectory};
 use crate::flow::Transport;
 use crate::http::{self, Probes};
@@ -74,7 +75,10 @@ pub(super) fn begin(settings: Settings, commands: mpsc::Sender<Command>) -> Resu
             datagrams.push((listener.udp_socket()?, listener.listener));
         }
     }
-    let composer = Composer::new(settings.clone(), Arc::new(directory), Arc::new(tls), journal.clone());
+    let mut nonce_key = [0; 32];
+    seeds.fill_bytes(&mut nonce_key);
+    let (directory, tls, nonce_key) = (Arc::new(directory), Arc::new(tls), NonceKey::new(nonce_key));
+    let composer = Composer::new(settings.clone(), directory, tls, journal.clone(), nonce_key);
     let shared = Arc::new(Shared {
         exchange: Exchange::new(settings.workers, datagrams),
         http: http.as_ref().and_then(|http| http.local_addr().ok()),

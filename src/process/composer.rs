@@ -3,6 +3,7 @@
 //! Every change makes one new [`Snapshot`] for the cores and one new state for the sockets, from the
 //! same moment. Changes are rare and short; they take a lock that no worker ever touches.
 
+use crate::authentication::NonceKey;
 use crate::directory::Directory;
 use crate::flow::TrunkId;
 use crate::journal::Journal;
@@ -28,6 +29,8 @@ pub struct InForce {
     pub tls: Arc<TlsTable>,
     /// Whether someone observes messages.
     pub observe: bool,
+    /// Nonces of before a reload stay good.
+    nonce_key: NonceKey,
     revision: u64,
 }
 
@@ -42,9 +45,15 @@ pub struct Composer {
 
 impl Composer {
     /// The first snapshot, of what was loaded at the start.
-    pub fn new(settings: Arc<Settings>, directory: Arc<Directory>, tls: Arc<TlsTable>, journal: Arc<Journal>) -> Self {
-        let in_force =
-            InForce { settings, directory, addresses: Addresses::default(), tls, observe: false, revision: 1 };
+    pub fn new(
+        settings: Arc<Settings>,
+        directory: Arc<Directory>,
+        tls: Arc<TlsTable>,
+        journal: Arc<Journal>,
+        nonce_key: NonceKey,
+    ) -> Self {
+        let addresses = Addresses::default();
+        let in_force = InForce { settings, directory, addresses, tls, observe: false, nonce_key, revision: 1 };
         let snapshot = Arc::new(snapshot(&in_force, &journal));
         journal.name_trunks(&snapshot);
         Self {
@@ -104,6 +113,7 @@ fn compose(in_force: &InForce, down: Vec<(TrunkId, Host)>) -> Snapshot {
         rules: settings.rules.clone(),
         directory: in_force.directory.clone(),
         addresses: in_force.addresses.clone(),
+        nonce_key: in_force.nonce_key.clone(),
         slots: slots(settings.workers),
         trunks: settings.trunks.iter().map(|trunk| trunk.trunk.clone()).collect(),
     }
@@ -118,7 +128,9 @@ pub fn snapshot_of(
     down: Vec<(TrunkId, Host)>,
 ) -> Snapshot {
     let tls = Arc::default();
-    compose(&InForce { settings, directory, addresses, tls, observe: true, revision: 1 }, down)
+    // Nothing leaves: no nonce of it is ever checked.
+    let nonce_key = NonceKey::new([0; 32]);
+    compose(&InForce { settings, directory, addresses, tls, observe: true, nonce_key, revision: 1 }, down)
 }
 
 fn state(in_force: &InForce, snapshot: Arc<Snapshot>) -> TransportState {

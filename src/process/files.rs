@@ -64,6 +64,7 @@ fn files(settings: &Settings) -> BTreeSet<PathBuf> {
     for identity in settings.identities.values() {
         files.extend([identity.certificate.clone(), identity.key.clone()]);
     }
+    files.extend(settings.trunks.iter().flat_map(|trunk| trunk.secrets.iter().cloned()));
     for policy in settings.trunks.iter().filter_map(|trunk| trunk.tls.as_ref()) {
         if let Trust::Files(trusted) = &policy.trust {
             files.extend(trusted.iter().cloned());

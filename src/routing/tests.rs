@@ -75,6 +75,7 @@ fn snapshot() -> Snapshot {
         directory: Arc::new(Directory::new(entries).0),
         addresses: HashMap::new(),
         down: Vec::new(),
+        nonce_key: crate::authentication::NonceKey::new([7; 32]),
         slots: Arc::new([0; 256]),
     }
 }
@@ -140,6 +141,31 @@ fn tgrp_tells_trunks_apart_that_know_us_by_one_name_gen_21() {
     assert_eq!(identified(&snapshot, &both, &with("west", "sbc1.example.com")), Err(Refusal::AmbiguousTrunk));
     assert_eq!(identified(&snapshot, &both, "sip:1@sbc1.example.com"), Err(Refusal::AmbiguousTrunk));
     assert_eq!(identified(&snapshot, &both, "sip:1@192.0.2.10"), Err(Refusal::UnknownTrunk));
+}
+
+#[test]
+fn the_dialled_user_or_a_token_tells_trunks_apart_gen_21_gen_27() {
+    let mut snapshot = snapshot();
+    for (id, name) in [(2, "north"), (3, "south")] {
+        let mut trunk = genesys(id, "sbc1.example.com");
+        trunk.termination_identifier = Arc::from(name);
+        let value = crate::authentication::Secret::new(&format!("token of {name}"));
+        trunk.required_header = Some(Arc::new(crate::authentication::RequiredHeader { name: "X-Acme".into(), value }));
+        snapshot.trunks.push(Arc::new(trunk));
+    }
+    let both = [TrunkId(2), TrunkId(3)];
+    assert_eq!(identified(&snapshot, &both, "sip:south@sbc1.example.com"), Ok(TrunkId(3)));
+    let with = |lines: &str| {
+        let text = format!(
+            "INVITE sip:1@sbc1.example.com SIP/2.0\r\nVia: SIP/2.0/TLS a;branch=z9hG4bKa\r\nFrom: <sip:a@b>;tag=1\r\n\
+             To: <sip:a@b>\r\nCall-ID: 1\r\nCSeq: 1 INVITE\r\n{lines}\r\n"
+        );
+        let peer = peer(&both);
+        identify(&snapshot, &peer, &Message::parse(text.into()).unwrap())
+    };
+    assert_eq!(with("X-Acme: token of south\r\n"), Ok(TrunkId(3)));
+    assert_eq!(with("X-Acme: token of west\r\n"), Err(Refusal::AmbiguousTrunk));
+    assert_eq!(with(""), Err(Refusal::AmbiguousTrunk));
 }
 
 #[test]

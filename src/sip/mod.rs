@@ -10,6 +10,7 @@
 
 mod address;
 mod auth;
+pub mod digest;
 mod edit;
 mod framing;
 mod message;

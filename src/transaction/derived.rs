@@ -32,6 +32,12 @@ fn derive(invite: &Bytes, method: &Method, to: &str, fields: &[(Field, &str)]) -
     draft.put(Name::CallId, invite.call_id());
     let mut number = itoa::Buffer::new();
     draft.put_parts(Name::CSeq, &[number.format(invite.cseq().number), " ", method.as_str()]);
+    if *method == Method::Ack {
+        // RFC 3261 §22.1: an ACK says what its INVITE said, since nobody may challenge it.
+        for line in invite.lines().filter(|line| matches!(line.name, Name::Authorization | Name::ProxyAuthorization)) {
+            draft.put(line.name, line.value);
+        }
+    }
     for (field, value) in fields {
         draft.put(field.clone(), value);
     }

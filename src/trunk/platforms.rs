@@ -5,7 +5,7 @@
 //! win. Addresses and names change on the platforms' side: everything here can be overridden there.
 
 use super::policy::{Forwarding, Policy, UserToUserForm};
-use super::{EarlyMedia, Host, Kind, RequestUriHost, Termination, Trunk};
+use super::{EarlyMedia, Host, Kind, NumberSource, RequestUriHost, Termination, Trunk};
 use crate::flow::{Transport, TrunkId};
 use crate::number::DialPlan;
 use crate::sip::Method;
@@ -146,6 +146,11 @@ impl TrunkDefaults {
             max_call_rate: None,
             country_code: Arc::from(""),
             dial_plan: DialPlan::default(),
+            number_source: NumberSource::RequestUri,
+            headers: Vec::new(),
+            required_header: None,
+            authentication: None,
+            account: None,
             retired: false,
         }
     }
@@ -317,7 +322,7 @@ fn genesys(generation: Generation, name: &str, identifier: &str, termination: Te
     // GEN-14, 15: there the identifier stands in the user part, and the host is the region's.
     let request_host = match termination {
         Termination::Fqdn => fqdn.as_str(),
-        Termination::Tgrp | Termination::Dnis => byoc,
+        Termination::Tgrp | Termination::Dnis | Termination::Header => byoc,
     };
     // The certificates do not carry the trunk's FQDN (GEN-33).
     let voice = format!("voice.{}", region.domain);
@@ -428,21 +433,40 @@ mod tests {
 
     #[test]
     fn region_identifier_and_generation_make_the_trunk_s_name_gen_9() {
-        for (generation, region, expected) in [
-            (Generation::Classic, "eu-central-1", "acme-sbc.byoc.mypurecloud.de"),
-            (Generation::Dynamic, "eu-central-1", "acme-sbc.byoc.euc1.genesys.cloud"),
-            (Generation::Classic, "us-east-1", "acme-sbc.byoc.mypurecloud.com"),
-            (Generation::Classic, "ap-southeast-2", "acme-sbc.byoc.mypurecloud.com.au"),
-            (Generation::Dynamic, "us-east-2", "acme-sbc.byoc.use2.us-gov-genesys.cloud"),
-            (Generation::Dynamic, "mx-central-1", "acme-sbc.byoc.mxc1.genesys.cloud"),
+        let mut known: Vec<&str> = Vec::new();
+        for (region, classic, dynamic) in [
+            ("us-east-1", "byoc.mypurecloud.com", "byoc.use1.genesys.cloud"),
+            ("us-west-2", "byoc.usw2.pure.cloud", "byoc.usw2.genesys.cloud"),
+            ("ca-central-1", "byoc.cac1.pure.cloud", "byoc.cac1.genesys.cloud"),
+            ("sa-east-1", "byoc.sae1.pure.cloud", "byoc.sae1.genesys.cloud"),
+            ("mx-central-1", "", "byoc.mxc1.genesys.cloud"),
+            ("eu-west-1", "byoc.mypurecloud.ie", "byoc.euw1.genesys.cloud"),
+            ("eu-central-1", "byoc.mypurecloud.de", "byoc.euc1.genesys.cloud"),
+            ("eu-west-2", "byoc.euw2.pure.cloud", "byoc.euw2.genesys.cloud"),
+            ("eu-central-2", "byoc.euc2.pure.cloud", "byoc.euc2.genesys.cloud"),
+            ("eusc-de-east-1", "voice.edee1.eusc-genesys.cloud", "byoc.edee1.eusc-genesys.cloud"),
+            ("ap-northeast-1", "byoc.mypurecloud.jp", "byoc.apne1.genesys.cloud"),
+            ("ap-northeast-2", "byoc.apne2.pure.cloud", "byoc.apne2.genesys.cloud"),
+            ("ap-northeast-3", "byoc.apne3.pure.cloud", "byoc.apne3.genesys.cloud"),
+            ("ap-southeast-2", "byoc.mypurecloud.com.au", "byoc.apse2.genesys.cloud"),
+            ("ap-southeast-1", "byoc.apse1.pure.cloud", "byoc.apse1.genesys.cloud"),
+            ("ap-south-1", "byoc.aps1.pure.cloud", "byoc.aps1.genesys.cloud"),
+            ("me-central-1", "byoc.mec1.pure.cloud", "byoc.mec1.genesys.cloud"),
+            ("us-east-2", "byoc.use2.us-gov-pure.cloud", "byoc.use2.us-gov-genesys.cloud"),
         ] {
-            let genesys = defaults(&byoc(generation, region, Termination::Fqdn)).unwrap();
-            assert_eq!(&*genesys.request_host, expected);
-            assert_eq!(names(&genesys), [expected]);
+            for (generation, domain) in [(Generation::Classic, classic), (Generation::Dynamic, dynamic)] {
+                let Some(genesys) = defaults(&byoc(generation, region, Termination::Fqdn)) else {
+                    assert_eq!(domain, "", "{region} has no trunks of this generation");
+                    continue;
+                };
+                // The identifier is lower-cased.
+                let expected = format!("acme-sbc.{domain}");
+                assert_eq!((&*genesys.request_host, names(&genesys)), (expected.as_str(), vec![expected.as_str()]));
+            }
+            known.push(region);
         }
-        assert!(defaults(&byoc(Generation::Classic, "mx-central-1", Termination::Fqdn)).is_none(), "dynamic only");
+        assert!(regions().eq(known), "every region of the table, and no other");
         assert!(defaults(&byoc(Generation::Classic, "eu-south-9", Termination::Fqdn)).is_none());
-        assert_eq!(regions().count(), 18);
     }
 
     #[test]

@@ -125,6 +125,7 @@ impl Lab {
             Termination::Fqdn => "fqdn",
             Termination::Tgrp => "tgrp",
             Termination::Dnis => "dnis",
+            Termination::Header => "header",
         };
         let genesys_host = (format!("{host}:{genesys_port}"), form);
         let text = configuration(directory.path(), sbc, hub_port, genesys_host, further);

@@ -188,6 +188,7 @@ mod tests {
             directory: Arc::default(),
             addresses: hashbrown::HashMap::new(),
             down: Vec::new(),
+            nonce_key: crate::authentication::NonceKey::new([7; 32]),
             slots: slots(2),
         };
         TransportState {

@@ -411,7 +411,8 @@ impl World {
             }
             // A merged request has no part in the dialog; neither has a CANCEL that comes too late.
             let of_call = match message.cseq().method {
-                Method::Invite => status != 482,
+                // A challenge is of no dialog, and the INVITE that answers it has the same Call-ID (§22.2).
+                Method::Invite => !matches!(status, 401 | 482),
                 Method::Cancel => status == 200,
                 _ => false,
             };
@@ -539,6 +540,7 @@ fn snapshot() -> Snapshot {
         directory: Arc::new(directory),
         addresses: Default::default(),
         down: Vec::new(),
+        nonce_key: tandem::authentication::NonceKey::new([7; 32]),
         slots: Arc::new([0; 256]),
     }
 }

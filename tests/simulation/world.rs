@@ -172,6 +172,7 @@ impl World {
             directory: Arc::new(Directory::default()),
             addresses: Default::default(),
             down: Vec::new(),
+            nonce_key: tandem::authentication::NonceKey::new([7; 32]),
             slots: Arc::new(slots),
         });
         let platform = |index: usize| {

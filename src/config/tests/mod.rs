@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 mod findings;
 mod policy;
+mod proof;
 mod reload;
 mod rules;
 

@@ -254,6 +254,17 @@ fn genesys_finds_the_trunk_in_the_request_uri_gen_12_to_15() {
 }
 
 #[test]
+fn genesys_finds_the_trunk_in_a_header_field_gen_16() {
+    let mut trunk = genesys(Termination::Header);
+    trunk.headers = vec![("X-Acme-Trunk".into(), "acme-sbc".to_owned())];
+    let start = "INVITE sip:+496955501000@byoc.mypurecloud.de SIP/2.0";
+    assert!(seen(&trunk, start, &["X-Acme-Trunk: acme-sbc"], SDP).is_ok());
+    for lines in [&[][..], &["X-Acme-Trunk: other"], &["X-Acme-Trunk: acme-sbc", "X-Acme-Trunk: acme-sbc"]] {
+        assert_eq!(rule(seen(&trunk, start, lines, SDP)), "GEN-12", "{lines:?}");
+    }
+}
+
+#[test]
 fn of_several_user_to_user_the_first_is_kept_gen_66() {
     let uui = |message: &Message| {
         let lines = message.lines().filter(|line| line.text.to_ascii_lowercase().ends_with("user-to-user"));

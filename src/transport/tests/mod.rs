@@ -78,6 +78,11 @@ fn trunk(id: u16, transport: Transport) -> Trunk {
         max_call_rate: None,
         country_code: Arc::from(""),
         dial_plan: Default::default(),
+        number_source: crate::trunk::NumberSource::RequestUri,
+        headers: Vec::new(),
+        required_header: None,
+        authentication: None,
+        account: None,
         retired: false,
     }
 }
@@ -140,7 +145,13 @@ impl Site {
         trunk.mutual = mutual;
         change(&mut trunk, &mut policy);
         let tls = (transport == Transport::Tls).then_some(policy);
-        self.trunks.push(TrunkSettings { trunk: Arc::new(trunk), tls, next_hop: None, dids: Vec::new() });
+        self.trunks.push(TrunkSettings {
+            trunk: Arc::new(trunk),
+            tls,
+            next_hop: None,
+            dids: Vec::new(),
+            secrets: Vec::new(),
+        });
         self
     }
 
@@ -183,6 +194,7 @@ impl Site {
             directory: Arc::default(),
             addresses: hashbrown::HashMap::new(),
             down: Vec::new(),
+            nonce_key: crate::authentication::NonceKey::new([7; 32]),
             slots: Arc::new([0; 256]),
         };
         let (connections, recycle_timeout) = (self.connections.clone(), self.recycle_timeout);

@@ -163,6 +163,12 @@ fn invite(trunk: &Trunk, plain: &Plain, found: &mut Findings) {
             found.note(uri.param("tgrp").is_none(), "GEN-14", || "tgrp behind the host".into());
             uri.number()
         }
+        Termination::Header => {
+            // Which name the operator chose, the trunk's page says; the twin takes any of its own value (GEN-16).
+            let named = plain.lines.iter().any(|(_, value)| *value == trunk.identifier);
+            found.refuse(named, "GEN-16", 404, || format!("no header field says {}", trunk.identifier));
+            uri.number()
+        }
         Termination::Dnis => {
             found.refuse(uri.user == trunk.identifier, "GEN-12", 404, || {
                 format!("Request-URI user {} is not the identifier", uri.user)
