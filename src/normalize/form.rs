@@ -88,7 +88,7 @@ pub fn invite_form(to: &Trunk, host: usize, caller: &Caller, called: &Number) ->
 }
 
 /// The ways to name the trunk (GEN-12 to 15); by header field (GEN-16), the URI names the region alone.
-fn genesys_uri(to: &Trunk, called: &str, host: &str) -> String {
+pub(super) fn genesys_uri(to: &Trunk, called: &str, host: &str) -> String {
     let transport = transport_param(to.transport);
     let identifier = &to.termination_identifier;
     match to.termination {

@@ -1,33 +1,33 @@
 //! The egress guard: the last look at what is about to leave, after all rules (design: "Built-in trunk kinds").
 //!
 //! It reads the message as the platform will. What the platform is documented to reject does not leave: where there is
-//! one right repair it is made, the rest is refused with the rule and the remedy. What is merely unusual passes.
+//! one right repair it is made, the rest is refused with the rule and the remedy. What is merely unusual passes. What is
+//! repaired passes as it is when it is looked at again.
 //!
 //! | what | toward | then |
 //! |---|---|---|
-//! | a method outside the platform's Allow (TDR-90, GEN-43) | hub, Genesys | refused |
-//! | `sips:` in Request-URI, From, To or Contact (TDR-1, GEN-45) | hub, Genesys | refused |
-//! | Contact that is not our name there (TDR-42, 44, GEN-24) | hub, Genesys | refused |
-//! | Record-Route, Require and Proxy-Require of a request (TDR-45, 57, GEN-38, 43) | hub, Genesys | removed |
-//! | fields that are another platform's business (TDR-62, 150, GEN-61, 63) | hub, Genesys | removed |
-//! | Request-URI that names no host of the hub, or no E.164 number (TDR-48, 130) | hub | refused |
-//! | Request-URI without `user=phone` (TDR-48), To of another number (TDR-52), From of another host (TDR-50) | hub | put right |
-//! | `phone-context` (TDR-132), Replaces (TDR-58) | hub | refused |
-//! | an anonymous From whose number stands elsewhere (TDR-51, GEN-58) | hub | asserted identity removed, Contact refused |
-//! | an asserted number that is not that of From (TDR-66, GEN-57) | hub, Genesys | made that of From |
-//! | Request-URI that does not name the trunk (GEN-12 to 15) | Genesys | refused |
-//! | several User-to-User (GEN-66) | Genesys | the first is kept |
-//! | no offer in an INVITE (TDR-55, 87), a body that is no description (TDR-59) | hub | refused |
-//! | descriptions (TDR-93, 134, 135, GEN-48, 49): one-way offers, no key, no SRTP, no address | hub, Genesys | refused |
 //! | a header line over 8 KiB, a message over 64 KiB (TDR-72) | all | refused |
+//! | a field that is folded, not UTF-8, empty or not in its full name (TDR-60) | hub, Genesys | written anew |
+//! | a method outside the platform's Allow (TDR-90, GEN-43) | hub, Genesys | refused |
+//! | `sips:` in Request-URI, From, To or Contact (TDR-1, GEN-45), `@` without user (TDR-33) | hub, Genesys | refused |
+//! | Contact at another name than ours, or several (TDR-42 to 44, GEN-24) | hub, Genesys | refused |
+//! | Contact with another port or transport than the trunk's (TDR-53, GEN-24) | hub, Genesys | put right |
+//! | Record-Route, Require and Proxy-Require of a request (TDR-45, 57, GEN-38, 43) | hub, Genesys | removed |
+//! | Require of a response but for `timer` (TDR-57), Allow without NOTIFY (TDR-56) | hub | put right |
+//! | fields that are another platform's business (TDR-62, 150, GEN-61, 63) | hub, Genesys | removed |
+//! | Session-Expires, Min-SE or Expires twice (RFC 3261 §7.3.1) | hub, Genesys | one of equals is kept |
+//! | Session-Expires below the hub's minimum (TDR-97), Replaces as a field or in a URI (TDR-58) | hub | refused |
+//! | several User-to-User (GEN-66) | Genesys | the first is kept |
+//! | who calls whom in an INVITE: see [`invite`] | hub, Genesys | |
+//! | bodies: see [`description`] | all | |
 
 mod description;
+mod invite;
 
-use crate::number::SHORT_DIGITS;
-use crate::pii::Pii;
-use crate::sip::{Edits, Message, Method, Name, NameAddr, Scheme, Uri};
+use crate::sip::{Edits, HeaderLine, Message, Method, Name, NameAddr, Scheme, Uri, quote};
 use crate::trunk::policy::UserToUserForm;
-use crate::trunk::{Kind, Termination, Trunk};
+use crate::trunk::{Kind, Trunk};
+use bytes::{BufMut, Bytes, BytesMut};
 use std::fmt;
 
 /// The longest header line that a platform has to take, in octets (TDR-72, GEN-64).
@@ -64,27 +64,38 @@ pub fn inspect(to: &Trunk, message: &Message) -> Result<Option<Message>, Rejecti
     if message.octets().len() > MAX_MESSAGE {
         return reject("TDR-72", format!("the message is longer than {MAX_MESSAGE} octets"));
     }
+    match plainly(message).filter(|_| to.kind != Kind::Generic) {
+        None => repaired(to, message),
+        Some(octets) => {
+            let message = parsed(octets)?;
+            Ok(Some(repaired(to, &message)?.unwrap_or(message)))
+        }
+    }
+}
+
+fn repaired(to: &Trunk, message: &Message) -> Result<Option<Message>, Rejection> {
     let mut edits = Edits::new();
-    let mut repaired = false;
-    let mut repairs = Repairs { edits: &mut edits, made: &mut repaired };
+    let mut made = false;
+    let mut repairs = Repairs { edits: &mut edits, made: &mut made };
     fields(to, message, &mut repairs)?;
     if to.kind != Kind::Generic {
-        contact(to, message)?;
+        allow(to, message, &mut repairs);
+        contact(to, message, &mut repairs)?;
         if message.is_request() {
             request(to, message, &mut repairs)?;
         }
     }
     if let Some(body) = description::inspect(to, message)? {
-        edits.set(Name::ContentType, "application/sdp").body(body);
-        repaired = true;
+        repairs.edit().set(Name::ContentType, "application/sdp").body(body);
     }
-    if !repaired {
-        return Ok(None);
-    }
-    match Message::parse(edits.write(message)) {
-        Ok(message) => Ok(Some(message)),
-        Err(rejected) => reject("RFC 3261 §7", format!("cannot be repaired: {}", rejected.fault)),
-    }
+    if made { parsed(edits.write(message)).map(Some) } else { Ok(None) }
+}
+
+fn parsed(octets: Bytes) -> Result<Message, Rejection> {
+    Message::parse(octets).map_err(|rejected| Rejection {
+        rule: "TDR-60",
+        text: format!("the message cannot be repaired: {}", rejected.fault),
+    })
 }
 
 /// The edits that put a message right.
@@ -94,11 +105,10 @@ struct Repairs<'e> {
 }
 
 impl Repairs<'_> {
-    /// From becomes `front` at `host`, its display name and tag stay.
-    fn from(&mut self, from: &NameAddr<'_>, front: &str, host: &str) {
-        let tag = from.tag().map(|tag| format!(";tag={tag}")).unwrap_or_default();
-        let display = from.display().map(|display| format!("{} ", crate::sip::quote(&display))).unwrap_or_default();
-        self.edit().set(Name::From, format!("{display}<{front}@{host}>{tag}"));
+    /// From becomes `uri`, its display name and tag stay.
+    fn from(&mut self, from: &NameAddr<'_>, uri: &str) {
+        let display = from.display().map(|display| format!("{} ", quote(&display))).unwrap_or_default();
+        self.edit().set(Name::From, format!("{display}<{uri}>;tag={}", from.tag().unwrap_or_default()));
     }
 
     fn edit(&mut self) -> &mut Edits {
@@ -107,51 +117,99 @@ impl Repairs<'_> {
     }
 }
 
+/// The message with each field on one line, as UTF-8, under its full name, and none of the known ones empty: the hub
+/// answers 400 to what it cannot read (TDR-60). `None`: so it is already.
+fn plainly(message: &Message) -> Option<Bytes> {
+    let empty = |line: &HeaderLine<'_>| line.value.is_empty() && !matches!(line.name, Name::Other | Name::Supported);
+    let plain = |line: HeaderLine<'_>| {
+        let value = line.octets.strip_prefix(name(&line).as_bytes()).and_then(|rest| rest.strip_prefix(b":"));
+        let value =
+            value.and_then(|rest| rest.strip_suffix(b"\r\n")).map(|rest| rest.strip_prefix(b" ").unwrap_or(rest));
+        value == Some(line.value.as_bytes()) && !empty(&line)
+    };
+    if message.lines().all(plain) && std::str::from_utf8(message.start_line()).is_ok() {
+        return None;
+    }
+    let mut out = BytesMut::with_capacity(message.octets().len() + 64);
+    // A fault in the start line is in the reason phrase or in a URI that will be refused.
+    String::from_utf8_lossy(message.start_line()).chars().for_each(|letter| match letter {
+        char::REPLACEMENT_CHARACTER => out.put_u8(b'?'),
+        letter => out.put_slice(letter.encode_utf8(&mut [0; 4]).as_bytes()),
+    });
+    for line in message.lines().filter(|line| !empty(line)) {
+        for part in [name(&line), ": ", line.value, "\r\n"] {
+            out.put_slice(part.as_bytes());
+        }
+    }
+    out.put_slice(b"\r\n");
+    out.put_slice(&message.body());
+    Some(out.freeze())
+}
+
+/// The name of a field as it has to be written (RFC 3261 §7.3.3).
+fn name<'m>(line: &HeaderLine<'m>) -> &'m str {
+    match line.name {
+        Name::Other => line.text,
+        name => name.as_str(),
+    }
+}
+
 /// Lines that are too long, and fields that the platform must not see, or only once.
 fn fields(to: &Trunk, message: &Message, repairs: &mut Repairs<'_>) -> Result<(), Rejection> {
-    let (request, hub, generic) = (message.is_request(), to.kind == Kind::Teams, to.kind == Kind::Generic);
-    let mut user_to_user = 0;
+    let (request, hub) = (message.is_request(), to.kind == Kind::Teams);
+    let (mut user_to_user, mut timers) =
+        (0, [(Name::SessionExpires, None), (Name::MinSe, None), (Name::Expires, None)]);
     for line in message.lines() {
         if line.octets.len() > MAX_LINE {
-            return reject("TDR-72", format!("the line of {} is longer than {MAX_LINE} octets", line.text));
+            let name = line.text.get(..64).unwrap_or(line.text);
+            return reject("TDR-72", format!("the line of {name} is longer than {MAX_LINE} octets"));
         }
-        if generic {
+        if to.kind == Kind::Generic {
             continue;
         }
-        let foreign = match line.name {
-            Name::RecordRoute | Name::Require | Name::ProxyRequire => request,
-            Name::RemotePartyId => !to.policy.passes(line.text),
-            Name::CallInfo if hub => !to.policy.passes(line.text),
-            Name::UserToUser if hub => to.policy.user_to_user == UserToUserForm::None,
-            Name::Diversion if hub => true,
-            Name::Replaces if hub && request => {
-                return reject("TDR-58", "Replaces, which the hub rejects: calls are joined here, not there");
-            }
-            Name::UserToUser => {
-                user_to_user += 1;
-                false
-            }
-            Name::Other => {
-                let uui = line.text.eq_ignore_ascii_case("x-user-to-user");
-                user_to_user += usize::from(uui);
-                match hub && uui {
-                    true => to.policy.user_to_user == UserToUserForm::None,
-                    // TDR-62: unless the operator lets it pass.
-                    false => {
-                        is_reserved(hub, line.text) || (hub && is_carriers(line.text) && !to.policy.passes(line.text))
-                    }
-                }
-            }
-            _ => false,
-        };
-        if foreign {
+        if is_foreign(to, request, &line) || (line.name == Name::ContentType && message.body().is_empty()) {
             match line.name {
                 Name::Other => repairs.edit().remove(line.text),
                 name => repairs.edit().remove(name),
             };
+            continue;
+        }
+        match line.name {
+            Name::Replaces if hub && request => return replaces(),
+            Name::From | Name::To | Name::Contact | Name::ReferTo if hub && request => {
+                let headers = line.value.split_once('?').map_or("", |(_, headers)| headers);
+                if contains(headers, "replaces") {
+                    return replaces();
+                }
+            }
+            Name::Require if hub => {
+                // `timer` makes the hub the refresher (RFC 4028 §9).
+                let timer = message.values(Name::Require).any(|tag| tag.eq_ignore_ascii_case("timer"));
+                if !message.values(Name::Require).all(|tag| tag.eq_ignore_ascii_case("timer")) {
+                    match timer {
+                        true => repairs.edit().set(Name::Require, "timer"),
+                        false => repairs.edit().remove(Name::Require),
+                    };
+                }
+            }
+            Name::UserToUser => user_to_user += 1,
+            Name::Other if line.text.eq_ignore_ascii_case("x-user-to-user") => user_to_user += 1,
+            _ => {}
+        }
+        if let Some((name, first)) = timers.iter_mut().find(|(name, _)| *name == line.name) {
+            if hub && request && *name == Name::SessionExpires {
+                interval(line.value)?;
+            }
+            match first.replace(line.value) {
+                None => {}
+                Some(first) if first == line.value => {
+                    repairs.edit().set(*name, first);
+                }
+                Some(_) => return reject("RFC 3261 §7.3.1", format!("{} stands twice", name.as_str())),
+            }
         }
     }
-    if user_to_user > 1 && !hub {
+    if user_to_user > 1 {
         // GEN-66: several are thrown away together; `User-to-User` is looked for first.
         match message.header(Name::UserToUser) {
             Some(first) => repairs.edit().set(Name::UserToUser, first).remove("x-User-to-User"),
@@ -162,6 +220,45 @@ fn fields(to: &Trunk, message: &Message, repairs: &mut Repairs<'_>) -> Result<()
         };
     }
     Ok(())
+}
+
+fn replaces() -> Result<(), Rejection> {
+    reject("TDR-58", "Replaces, which the hub rejects: calls are joined here, not there")
+}
+
+/// The shortest session interval that the hub takes, in seconds (TDR-97).
+const MIN_SE: u32 = 300;
+
+fn interval(value: &str) -> Result<(), Rejection> {
+    match value.split(';').next().and_then(|seconds| seconds.trim().parse::<u32>().ok()) {
+        Some(MIN_SE..) => Ok(()),
+        _ => reject("TDR-97", format!("Session-Expires is below the {MIN_SE} s that the hub takes, or no number")),
+    }
+}
+
+/// Whether `text` has `word`, which is in lower case, in any case.
+fn contains(text: &str, word: &str) -> bool {
+    text.as_bytes().windows(word.len()).any(|window| window.eq_ignore_ascii_case(word.as_bytes()))
+}
+
+/// Whether a field is none of the platform's business and has to stay here.
+fn is_foreign(to: &Trunk, request: bool, line: &HeaderLine<'_>) -> bool {
+    let hub = to.kind == Kind::Teams;
+    // TDR-62: unless the operator lets it pass.
+    let passes = |line: &HeaderLine<'_>| to.policy.passes(line.text);
+    match line.name {
+        // A request of a B2BUA begins here (TDR-45, GEN-38) and requires nothing (TDR-57, GEN-43).
+        Name::RecordRoute | Name::Require | Name::ProxyRequire => request,
+        Name::RemotePartyId => !passes(line),
+        Name::CallInfo => hub && !passes(line),
+        Name::Diversion => hub,
+        Name::UserToUser => hub && to.policy.user_to_user == UserToUserForm::None,
+        Name::Other if line.text.eq_ignore_ascii_case("x-user-to-user") => {
+            hub && to.policy.user_to_user == UserToUserForm::None
+        }
+        Name::Other => is_reserved(hub, line.text) || (hub && is_carriers(line.text) && !passes(line)),
+        _ => false,
+    }
 }
 
 /// Names that one platform keeps for itself (GEN-61, 63, TDR-61, 150).
@@ -177,29 +274,53 @@ fn is_carriers(name: &str) -> bool {
     CARRIERS.iter().any(|own| own.eq_ignore_ascii_case(name))
 }
 
-/// TDR-42, 43, 44, 53; GEN-24: the platform finds us by this name and no other.
-fn contact(to: &Trunk, message: &Message) -> Result<(), Rejection> {
-    let rule = if to.kind == Kind::Teams { "TDR-44" } else { "GEN-24" };
+/// TDR-56: the hub decides by Allow who transfers, and wants NOTIFY in it either way.
+fn allow(to: &Trunk, message: &Message, repairs: &mut Repairs<'_>) {
+    let says =
+        matches!((message.status(), message.method()), (None | Some(200..=299), Method::Invite | Method::Options));
+    let listed = || message.values(Name::Allow).any(|method| method == "NOTIFY");
+    if to.kind == Kind::Teams && says && !listed() {
+        repairs.edit().set(Name::Allow, super::allow(to));
+    }
+}
+
+/// TDR-33, 42, 43, 44, 53; GEN-24: the platform finds us by this name and no other.
+fn contact(to: &Trunk, message: &Message, repairs: &mut Repairs<'_>) -> Result<(), Rejection> {
+    let hub = to.kind == Kind::Teams;
+    let rule = if hub { "TDR-44" } else { "GEN-24" };
     let mut values = message.values(Name::Contact);
     let (first, more) = (values.next(), values.next().is_some());
     let Some(first) = first else {
-        let needed = matches!(
-            (message.status(), message.method()),
-            (None, Method::Invite | Method::Update | Method::Options) | (Some(101..=299), Method::Invite)
-        );
+        let needed = match (message.status(), message.method()) {
+            (None, Method::Invite | Method::Update | Method::Options) | (Some(101..=299), Method::Invite) => true,
+            (Some(200..=299), Method::Options) => hub,
+            _ => false,
+        };
         return if needed { reject(rule, "no Contact") } else { Ok(()) };
     };
-    let uri = NameAddr::parse(first).ok().and_then(|value| value.uri().ok());
-    match uri {
+    let value = NameAddr::parse(first).ok();
+    match value.as_ref().and_then(|value| value.uri().ok()) {
         Some(_) if more => reject(rule, "more than one Contact"),
-        Some(uri)
-            if uri.scheme() == Scheme::Sip && uri.host().trim_matches(['[', ']']).eq_ignore_ascii_case(&to.fqdn) =>
-        {
+        Some(uri) if uri.scheme() == Scheme::Sips => {
+            reject(if hub { "TDR-1" } else { "GEN-45" }, "a sips: URI in Contact")
+        }
+        Some(uri) if uri.scheme() == Scheme::Sip && is_ours(to, uri.host()) => {
+            let port = uri.port().unwrap_or(to.transport.default_port()) == to.port;
+            let transport = uri.params().get("transport");
+            let transport = transport.is_some_and(|own| own.eq_ignore_ascii_case(to.transport.uri_value()));
+            let user = uri.user().is_some() || !uri.as_str().contains('@');
+            if !(port && transport && user) {
+                repairs.edit().set(Name::Contact, super::contact(to, uri.user()));
+            }
             Ok(())
         }
         Some(uri) => reject(rule, format!("Contact at {}, where the platform knows us as {}", uri.host(), to.fqdn)),
         None => reject(rule, "Contact cannot be read"),
     }
+}
+
+fn is_ours(to: &Trunk, host: &str) -> bool {
+    host.trim_matches(['[', ']']).eq_ignore_ascii_case(&to.fqdn)
 }
 
 /// What a request owes: its method, its parties, the number it is for.
@@ -214,182 +335,31 @@ fn request(to: &Trunk, message: &Message, repairs: &mut Repairs<'_>) -> Result<(
     let (Some(from), Some(called)) = (party(Name::From), party(Name::To)) else {
         return reject("TDR-60", "From or To cannot be read");
     };
-    let sips = |text: &str| text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("sips:"));
-    if sips(message.request_uri()) || sips(from.uri_text()) || sips(called.uri_text()) {
+    if from.tag().is_none() {
+        return reject("RFC 3261 §8.1.1.3", "From without tag");
+    }
+    let texts = [message.request_uri(), from.uri_text(), called.uri_text()];
+    if texts.iter().any(|text| text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("sips:"))) {
         return reject(if hub { "TDR-1" } else { "GEN-45" }, "a sips: URI");
     }
     // Within a dialog the Request-URI is the peer's own, and the parties are agreed.
-    if *method != Method::Invite || called.tag().is_some() {
+    if called.tag().is_some() {
+        return Ok(());
+    }
+    if texts.iter().any(|text| text.split_once(':').is_some_and(|(_, rest)| rest.starts_with('@'))) {
+        return reject("TDR-33", "a URI with @ and no user in front of it");
+    }
+    if *method == Method::Options && hub {
+        return invite::options_to_hub(to, &uri, &from, repairs);
+    }
+    if *method != Method::Invite {
         return Ok(());
     }
     match to.kind {
-        Kind::Teams => invite_to_hub(to, message, &uri, &from, &called, repairs),
-        Kind::Genesys => invite_to_genesys(to, message, &uri, &from, &called, repairs),
+        Kind::Teams => invite::to_hub(to, message, &uri, &from, &called, repairs),
+        Kind::Genesys => invite::to_genesys(to, message, &uri, &from, &called, repairs),
         Kind::Generic => Ok(()),
     }
-}
-
-fn invite_to_hub(
-    to: &Trunk,
-    message: &Message,
-    uri: &Uri<'_>,
-    from: &NameAddr<'_>,
-    called: &NameAddr<'_>,
-    repairs: &mut Repairs<'_>,
-) -> Result<(), Rejection> {
-    let own = to.hosts.iter().map(|host| &*host.name).chain([&*to.request_host]);
-    if uri.scheme() != Scheme::Sip || !own.into_iter().any(|own| own.eq_ignore_ascii_case(uri.host())) {
-        return reject("TDR-48", format!("Request-URI at {}, which is no name of the hub", uri.host()));
-    }
-    let user = uri.user().unwrap_or("");
-    if !is_global(user) {
-        let number = Pii::new(user);
-        return reject("TDR-130", format!("Request-URI for {number}, which is not + and 4 to 15 digits"));
-    }
-    let context = |text: &str| {
-        text.as_bytes().windows(PHONE_CONTEXT.len()).any(|window| window.eq_ignore_ascii_case(PHONE_CONTEXT))
-    };
-    if context(message.request_uri()) || context(from.uri_text()) || context(called.uri_text()) {
-        return reject("TDR-132", "phone-context, which the hub does not resolve");
-    }
-    if uri.params().get("user") != Some("phone") {
-        let text = message.request_uri();
-        let bare = text.split_once(";user=").map_or(text, |(front, _)| front);
-        let rest = text.strip_prefix(bare).and_then(|rest| rest.get(1..)?.split_once(';')).map_or("", |(_, rest)| rest);
-        let rest = if rest.is_empty() { String::new() } else { format!(";{rest}") };
-        repairs.edit().request_line(&Method::Invite, &format!("{bare};user=phone{rest}"));
-    }
-    // TDR-52: the same number; compared with whatever stands behind it, an extension for one (TDR-47).
-    let (dialled, named) = (number(message.request_uri()), number(called.uri_text()));
-    if dialled != named {
-        repairs.edit().set(Name::To, format!("<{dialled}@{}>", to.fqdn));
-    }
-    caller(to, message, from, repairs)
-}
-
-const PHONE_CONTEXT: &[u8] = b"phone-context";
-
-/// A URI up to its host: `sip:+14255550123;ext=7`.
-fn number(uri: &str) -> &str {
-    uri.split_once('@').map_or("", |(front, _)| front)
-}
-
-/// Who calls, to the hub: TDR-50, 51, 66.
-fn caller(to: &Trunk, message: &Message, from: &NameAddr<'_>, repairs: &mut Repairs<'_>) -> Result<(), Rejection> {
-    let Ok(uri) = from.uri() else { return reject("TDR-50", "From cannot be read") };
-    let user = uri.user().unwrap_or("");
-    if user.eq_ignore_ascii_case("anonymous") {
-        if user != "anonymous" || uri.host() != "anonymous.invalid" {
-            repairs.from(from, "sip:anonymous", "anonymous.invalid");
-        }
-        // A name may be shown without a number; what else there is must not give the number away.
-        if message.header(Name::PAssertedIdentity).is_some() {
-            repairs.edit().remove(Name::PAssertedIdentity);
-        }
-        let contact = message.header(Name::Contact).and_then(|value| NameAddr::parse(value).ok()?.uri().ok());
-        if contact.is_some_and(|contact| contact.user().is_some_and(is_global)) {
-            return reject("TDR-51", "From is anonymous, but Contact shows the number");
-        }
-        if !crate::sip::privacy(message).any(|value| value.eq_ignore_ascii_case("id")) {
-            repairs.edit().set(Name::Privacy, "id");
-        }
-        return Ok(());
-    }
-    if !is_global(user) && !is_short(user) {
-        return reject("TDR-50", format!("From of {}, which is no number", Pii::new(user)));
-    }
-    if uri.scheme() != Scheme::Sip {
-        repairs.from(from, &format!("sip:{user}"), &to.fqdn);
-    } else if !uri.host().eq_ignore_ascii_case(&to.fqdn) {
-        repairs.from(from, number(from.uri_text()), &to.fqdn);
-    }
-    asserted(to, message, user, repairs);
-    Ok(())
-}
-
-/// The asserted number is that of From (TDR-66, GEN-57).
-fn asserted(to: &Trunk, message: &Message, user: &str, repairs: &mut Repairs<'_>) {
-    let mut values = message.values(Name::PAssertedIdentity).peekable();
-    let none = values.peek().is_none();
-    let other = values.any(|value| {
-        let uri = NameAddr::parse(value).ok().and_then(|value| value.uri().ok());
-        uri.is_none_or(|uri| uri.scheme() == Scheme::Sips || uri.user() != Some(user))
-    });
-    if other {
-        repairs.edit().set(Name::PAssertedIdentity, format!("<sip:{user}@{}>", to.fqdn));
-    } else if none && message.header(Name::PAssertedIdentity).is_some() {
-        repairs.edit().remove(Name::PAssertedIdentity);
-    }
-}
-
-fn invite_to_genesys(
-    to: &Trunk,
-    message: &Message,
-    uri: &Uri<'_>,
-    from: &NameAddr<'_>,
-    called: &NameAddr<'_>,
-    repairs: &mut Repairs<'_>,
-) -> Result<(), Rejection> {
-    let identifier = &*to.termination_identifier;
-    let named = match to.termination {
-        Termination::Fqdn => uri.host().eq_ignore_ascii_case(&to.request_host),
-        Termination::Tgrp => uri.user_params().get("tgrp") == Some(identifier),
-        Termination::Dnis => uri.user() == Some(identifier),
-        // GEN-16: the header field of the operator's choice.
-        Termination::Header => to.headers.iter().any(|(field, value)| {
-            value.eq_ignore_ascii_case(identifier) && message.extension(field.as_str()).eq([value.as_str()])
-        }),
-    };
-    if uri.scheme() != Scheme::Sip || !named {
-        return reject(
-            "GEN-12",
-            "nothing names the trunk: neither the Request-URI nor the header field of its identifier",
-        );
-    }
-    if to.termination != Termination::Dnis {
-        // GEN-18: To is the called number, too.
-        let front = |uri| number(uri).split(';').next().unwrap_or("");
-        let dialled = front(message.request_uri());
-        if front(called.uri_text()) != dialled {
-            repairs.edit().set(Name::To, format!("<{dialled}@{}>", to.request_host));
-        }
-    }
-    let mut others = uri.params().iter().filter(|(name, _)| !name.eq_ignore_ascii_case("transport"));
-    let extended = number(message.request_uri()).contains(';');
-    if to.termination == Termination::Fqdn && (extended || others.next().is_some()) {
-        // GEN-13: the documented form has nothing else.
-        let transport = uri.params().get("transport").map(|value| format!(";transport={value}")).unwrap_or_default();
-        let dialled = number(message.request_uri()).split(';').next().unwrap_or("");
-        let bare = format!("{dialled}@{}{transport}", uri.host());
-        repairs.edit().request_line(&Method::Invite, &bare);
-    }
-    let Ok(caller) = from.uri() else { return reject("GEN-57", "From cannot be read") };
-    let user = caller.user().unwrap_or("");
-    if user.eq_ignore_ascii_case("anonymous") {
-        if user != "anonymous" || caller.host() != "anonymous.invalid" {
-            repairs.from(from, "sip:anonymous", "anonymous.invalid");
-        }
-        return Ok(());
-    }
-    if !is_global(user) && !is_short(user) {
-        return reject("GEN-57", format!("From of {}, which is no number", Pii::new(user)));
-    }
-    if caller.scheme() != Scheme::Sip {
-        repairs.from(from, &format!("sip:{user}"), &to.fqdn);
-    }
-    asserted(to, message, user, repairs);
-    Ok(())
-}
-
-/// `+` and 4 to 15 digits, the first no 0 (TDR-48, TDR-131).
-fn is_global(user: &str) -> bool {
-    let digits = user.strip_prefix('+').unwrap_or("");
-    (4..=15).contains(&digits.len()) && !digits.starts_with('0') && digits.bytes().all(|octet| octet.is_ascii_digit())
-}
-
-/// A number of the caller's own network: the hub shows it as it is (TDR-68).
-fn is_short(user: &str) -> bool {
-    (1..=SHORT_DIGITS).contains(&user.len()) && user.bytes().all(|octet| octet.is_ascii_digit())
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use super::super::fixtures::{generic, genesys, message, teams};
 use super::*;
+use crate::flow::Transport;
+use crate::trunk::Termination;
 
 const SDP: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.7\r\ns=-\r\nc=IN IP4 192.0.2.7\r\nt=0 0\r\nm=audio 5004 RTP/SAVP 8 101\r\n\
     a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNk|2^31\r\na=sendrecv\r\n";
@@ -16,7 +18,7 @@ fn lines(hub: bool, more: &[&str]) -> Vec<String> {
     let from = "From: \"Dana\" <sip:+12065550144@sbc1.example.com>;tag=1";
     let name = |line: &str| line.split(':').next().unwrap_or("").to_ascii_lowercase();
     let asserted = "P-Asserted-Identity: <sip:+12065550144@sbc1.example.com>";
-    let own = ["Content-Type: application/sdp", contact, to, from, asserted];
+    let own = ["Content-Type: application/sdp", "Allow: INVITE, ACK, BYE, NOTIFY", contact, to, from, asserted];
     let own = own.iter().filter(|line| !more.iter().any(|other| name(other) == name(line)));
     own.chain(more).filter(|line| !line.ends_with(": -")).map(|line| (*line).to_owned()).collect()
 }
@@ -241,10 +243,12 @@ fn media_has_to_be_encrypted_tdr_134_tdr_135_gen_48_gen_49() {
 #[test]
 fn genesys_finds_the_trunk_in_the_request_uri_gen_12_to_15() {
     for (termination, uri, good) in [
-        (Termination::Fqdn, "sip:+496955501000@acme-sbc.byoc.mypurecloud.de;x=1", true),
+        (Termination::Fqdn, "sip:+496955501000@acme-sbc.byoc.mypurecloud.de", true),
         (Termination::Fqdn, "sip:+496955501000@example.com", false),
-        (Termination::Tgrp, "sip:+49;tgrp=acme-sbc;trunk-context=byoc.mypurecloud.de@byoc.mypurecloud.de", true),
-        (Termination::Tgrp, "sip:+49;tgrp=other;trunk-context=x@example.com", false),
+        (Termination::Fqdn, "sip:+496955501000@byoc.mypurecloud.de", false),
+        (Termination::Tgrp, "sip:+49695550;tgrp=acme-sbc;trunk-context=byoc.mypurecloud.de@byoc.mypurecloud.de", true),
+        (Termination::Tgrp, "sip:+49695550;tgrp=other;trunk-context=x@example.com", false),
+        (Termination::Tgrp, "sip:+49695550@byoc.mypurecloud.de;tgrp=acme-sbc", false),
         (Termination::Dnis, "sip:acme-sbc@byoc.mypurecloud.de", true),
         (Termination::Dnis, "sip:+49@example.com", false),
     ] {
@@ -291,7 +295,242 @@ fn a_rejection_shows_no_number() {
     assert!(!text.contains("425555"), "{text}");
 }
 
-use crate::flow::Transport;
+/// The message with octets that no fixture writes.
+fn raw(to: &Trunk, text: &[u8]) -> Result<Option<Message>, Rejection> {
+    inspect(to, &Message::parse(Bytes::copy_from_slice(text)).unwrap())
+}
+
+#[test]
+fn what_is_not_plainly_written_is_written_anew_tdr_60() {
+    let head = "SIP/2.0 180 Ringing\r\nv: SIP/2.0/TLS 192.0.2.7\r\nFrom : <sip:a@example.com>;tag=1\r\n\
+        TO:<sip:b@example.com>;tag=2\r\nCall-ID: 1\r\nCSeq: 1 INVITE\r\nSubject:\r\nX-Flag:\r\n";
+    let contact = "Contact: <sip:sbc1.example.com:5067;transport=tls>\r\n";
+    let text =
+        [head.as_bytes(), contact.as_bytes(), b"X-Cafe: caf\xe9\r\n and bar\r\nContent-Length: 0\r\n\r\n"].concat();
+    let message = repaired(raw(&teams(), &text));
+    let expected = "SIP/2.0 180 Ringing\r\nVia: SIP/2.0/TLS 192.0.2.7\r\nFrom: <sip:a@example.com>;tag=1\r\n\
+        To: <sip:b@example.com>;tag=2\r\nCall-ID: 1\r\nCSeq: 1 INVITE\r\nX-Flag: \r\n";
+    let text = String::from_utf8(message.octets().to_vec()).unwrap();
+    assert!(text.starts_with(expected) && text.contains("X-Cafe: caf?") && text.contains(" and bar\r\n"), "{text}");
+    assert_eq!(inspect(&teams(), &message).map(|message| message.is_some()), Ok(false), "once is enough");
+}
+
+#[test]
+fn contact_has_the_port_and_transport_of_the_trunk_tdr_53_gen_24() {
+    for contact in ["<sip:+12065550144@sbc1.example.com>", "<sip:+12065550144@SBC1.example.com:5099;transport=udp>"] {
+        let line = format!("Contact: {contact}");
+        let (hub, genesys) = (repaired(to_hub(&[&line])), repaired(to_genesys(&[&line])));
+        assert_eq!(hub.header(Name::Contact), Some("<sip:+12065550144@sbc1.example.com:5067;transport=tls>"));
+        assert_eq!(genesys.header(Name::Contact), Some("<sip:+12065550144@sbc1.example.com:5061;transport=tls>"));
+    }
+    assert_eq!(rule(to_hub(&["Contact: <sips:sbc1.example.com:5067;transport=tls>"])), "TDR-1");
+}
+
+#[test]
+fn allow_names_notify_tdr_56() {
+    let own = Some(crate::normalize::allow(&teams()));
+    for allow in ["Allow: INVITE, BYE", "Allow: -"] {
+        assert_eq!(repaired(to_hub(&[allow])).header(Name::Allow), own);
+        let answer = seen(&teams(), "SIP/2.0 200 OK", &["To: <sip:a@example.com>;tag=2", allow], SDP);
+        assert_eq!(repaired(answer).header(Name::Allow), own);
+        assert_eq!(to_genesys(&[allow]).map(|message| message.is_some()), Ok(false));
+    }
+}
+
+#[test]
+fn a_response_requires_nothing_but_timer_of_the_hub_tdr_57() {
+    let answer = |line| seen(&teams(), "SIP/2.0 200 OK", &["To: <sip:a@example.com>;tag=2", line], SDP);
+    assert_eq!(repaired(answer("Require: 100rel, timer")).header(Name::Require), Some("timer"));
+    assert_eq!(repaired(answer("Require: 100rel")).header(Name::Require), None);
+    assert_eq!(answer("Require: timer").map(|message| message.is_some()), Ok(false));
+}
+
+#[test]
+fn a_session_interval_below_the_hub_s_is_refused_tdr_97() {
+    assert_eq!(rule(to_hub(&["Session-Expires: 90"])), "TDR-97");
+    assert_eq!(rule(to_hub(&["Session-Expires: soon"])), "TDR-97");
+    assert_eq!(to_hub(&["Session-Expires: 300;refresher=uac"]).map(|message| message.is_some()), Ok(false));
+    assert!(to_genesys(&["Session-Expires: 90"]).is_ok());
+}
+
+#[test]
+fn what_stands_once_stands_once() {
+    let message = repaired(to_genesys(&["Min-SE: 300", "Min-SE: 300"]));
+    assert_eq!(message.headers(Name::MinSe).count(), 1);
+    assert_eq!(rule(to_genesys(&["Min-SE: 90", "Min-SE: 300"])), "RFC 3261 §7.3.1");
+}
+
+#[test]
+fn replaces_hides_in_no_uri_either_tdr_58() {
+    let contact = "Contact: <sip:sbc1.example.com:5067;transport=tls?Replaces=1%3Bto-tag%3D2>";
+    assert_eq!(rule(to_hub(&[contact])), "TDR-58");
+    let uri = "INVITE sip:+14255550123@sip.pstnhub.microsoft.com;user=phone?replaces=1 SIP/2.0";
+    assert_eq!(rule(seen(&teams(), uri, &[], SDP)), "TDR-58");
+}
+
+#[test]
+fn of_a_user_part_the_hub_hears_number_and_extension_tdr_47() {
+    let called =
+        |user: &str| seen(&teams(), &TO_HUB.replace("+14255550123", user), &[&format!("To: <sip:{user}@a>")], SDP);
+    let message = repaired(called("+14255550123;npdi;rn=+14255550199"));
+    assert!(message.request_uri().starts_with("sip:+14255550123@sip.pstnhub.microsoft.com:5061;user=phone"));
+    assert_eq!(message.header(Name::To), Some("<sip:+14255550123@sbc1.example.com>"));
+    assert_eq!(called("+14255550100;ext=1001").map(|message| message.is_some()), Ok(false));
+    assert_eq!(rule(called("+14255550123:secret")), "TDR-130");
+}
+
+#[test]
+fn user_phone_stands_behind_the_host_tdr_48() {
+    for more in [";USER=ip;x", ";user=ip?Subject=x", ""] {
+        let uri = format!("INVITE sip:+14255550100;ext=1001@sip.pstnhub.microsoft.com:5061{more} SIP/2.0");
+        let message = repaired(seen(&teams(), &uri, &["To: <sip:+14255550100;ext=1001@sbc1.example.com>"], SDP));
+        let rest = if more.ends_with('x') && !more.contains('?') { ";x" } else { "" };
+        let expected = format!("sip:+14255550100;ext=1001@sip.pstnhub.microsoft.com:5061;user=phone{rest}");
+        assert_eq!(message.request_uri(), expected);
+    }
+}
+
+#[test]
+fn anonymous_is_written_in_one_way_tdr_51() {
+    let contact = "Contact: <sip:sbc1.example.com:5067;transport=tls>";
+    for (from, expected) in [
+        ("<sip:anonymous@sbc1.example.com>", "\"Anonymous\""),
+        ("\"Agent\" <sip:+12065550144@anonymous.invalid>", "\"Agent\""),
+        ("\"+1 206 555 0144\" <sip:anonymous@anonymous.invalid>", "\"Anonymous\""),
+    ] {
+        let message = repaired(to_hub(&[&format!("From: {from};tag=7"), contact, "Privacy: id"]));
+        let expected = format!("{expected} <sip:anonymous@anonymous.invalid>;tag=7");
+        assert_eq!(message.header(Name::From), Some(&*expected), "{from}");
+    }
+}
+
+#[test]
+fn a_withheld_number_stands_in_no_other_field_tdr_51_gen_58() {
+    let from = "From: <sip:anonymous@anonymous.invalid>;tag=1";
+    let asserted = "P-Asserted-Identity: <sip:+12065550144@example.com>";
+    let told = "X-Caller: 12065550144";
+    let contact = |port| format!("Contact: <sip:sbc1.example.com:{port};transport=tls>");
+    assert_eq!(rule(to_hub(&[from, asserted, told, &contact(5067)])), "TDR-51");
+    assert_eq!(rule(to_genesys(&[from, asserted, told, &contact(5061)])), "GEN-58");
+    assert_eq!(rule(to_genesys(&[from])), "GEN-58", "the Contact shows it");
+    let message = repaired(to_genesys(&[from, asserted, &contact(5061)]));
+    assert_eq!(message.header(Name::PAssertedIdentity), None);
+    let mut trunk = genesys(Termination::Fqdn);
+    trunk.policy.trusted_delivery = true;
+    let message = repaired(seen(&trunk, TO_GENESYS, &[from, asserted, &contact(5061)], SDP));
+    assert_eq!(message.header(Name::Privacy), Some("id"), "RFC 3325: told, and told to keep it");
+    assert!(message.header(Name::PAssertedIdentity).is_some());
+}
+
+#[test]
+fn a_tel_uri_becomes_the_number_at_our_name_tdr_50_gen_57() {
+    let lines = ["From: <tel:+12065550144>;tag=1", "P-Asserted-Identity: <tel:+12065550144>"];
+    for message in [repaired(to_hub(&lines)), repaired(to_genesys(&lines))] {
+        assert_eq!(message.header(Name::From), Some("<sip:+12065550144@sbc1.example.com>;tag=1"));
+        assert_eq!(message.header(Name::PAssertedIdentity), Some("<sip:+12065550144@sbc1.example.com>"));
+    }
+}
+
+#[test]
+fn genesys_is_called_in_the_form_of_its_trunk_gen_13_gen_14_gen_17_gen_18() {
+    let domain = "byoc.mypurecloud.de";
+    let group = format!("sip:+496955501000;tgrp=acme-sbc;trunk-context={domain}@{domain};transport=tls");
+    for (termination, uri, expected) in [
+        (
+            Termination::Fqdn,
+            "sip:+496955501000;npdi@acme-sbc.byoc.mypurecloud.de;user=phone",
+            "sip:+496955501000@acme-sbc.byoc.mypurecloud.de;transport=tls",
+        ),
+        (Termination::Tgrp, "sip:+496955501000;tgrp=acme-sbc@lb01.byoc.mypurecloud.de", group.as_str()),
+        (Termination::Dnis, "sip:acme-sbc@byoc.mypurecloud.de;x=1", "sip:acme-sbc@byoc.mypurecloud.de;transport=tls"),
+    ] {
+        let message = repaired(seen(&genesys(termination), &format!("INVITE {uri} SIP/2.0"), &[], SDP));
+        assert_eq!(message.request_uri(), expected);
+    }
+    let message = repaired(to_genesys(&["To: <sip:+496955501999@example.com>"]));
+    assert_eq!(message.header(Name::To), Some("<sip:+496955501000@acme-sbc.byoc.mypurecloud.de>"));
+    assert_eq!(
+        rule(seen(&genesys(Termination::Fqdn), &TO_GENESYS.replace("+496955501000", "alice"), &[], SDP)),
+        "GEN-17"
+    );
+}
+
+#[test]
+fn options_show_our_name_to_the_hub_tdr_33() {
+    let lines = ["CSeq: 1 OPTIONS", "Content-Type: -", "Contact: <sip:sbc1.example.com:5067;transport=tls>"];
+    let asked =
+        |uri: &str, from| seen(&teams(), &format!("OPTIONS {uri} SIP/2.0"), &[&lines[..], &[from]].concat(), "");
+    let hub = "sip:sip.pstnhub.microsoft.com:5061;transport=tls";
+    let message = repaired(asked(hub, "From: <sip:a@192.0.2.7>;tag=1"));
+    assert_eq!(message.header(Name::From), Some("<sip:sbc1.example.com>;tag=1"));
+    assert_eq!(asked(hub, "From: <sip:sbc1.example.com>;tag=1").map(|message| message.is_some()), Ok(false));
+    assert_eq!(rule(asked("sip:example.com", "From: <sip:sbc1.example.com>;tag=1")), "TDR-33");
+    assert_eq!(rule(asked("sip:@sip.pstnhub.microsoft.com", "From: <sip:sbc1.example.com>;tag=1")), "TDR-33");
+}
+
+#[test]
+fn content_type_and_body_go_together() {
+    assert_eq!(rule(seen(&genesys(Termination::Fqdn), TO_GENESYS, &["Content-Type: -"], SDP)), "RFC 3261 §7.4.1");
+    let message = repaired(seen(&genesys(Termination::Fqdn), TO_GENESYS, &[], ""));
+    assert_eq!(message.header(Name::ContentType), None);
+    let lines = ["CSeq: 1 OPTIONS", "Content-Type: text/plain"];
+    assert_eq!(rule(seen(&teams(), "OPTIONS sip:sip.pstnhub.microsoft.com SIP/2.0", &lines, "x")), "TDR-59");
+}
+
+#[test]
+fn a_description_is_tidied_tdr_142() {
+    let written = |sdp: &[u8]| {
+        let text = format!(
+            "SIP/2.0 183 P\r\nVia: SIP/2.0/TLS 192.0.2.7\r\nFrom: <sip:a@example.com>;tag=1\r\nTo: <sip:b@example.com>;tag=2\r\n\
+            Call-ID: 1\r\nCSeq: 1 INVITE\r\nContact: <sip:sbc1.example.com:5067;transport=tls>\r\n\
+            Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n",
+            sdp.len()
+        );
+        repaired(raw(&teams(), &[text.as_bytes(), sdp].concat())).body()
+    };
+    for odd in [
+        SDP.replace("\r\n", "\n"),
+        SDP.trim_end().to_owned(),
+        format!("{SDP}\r\n"),
+        sdp("s=-", "s="),
+        sdp("audio 5004 ", "audio  5004\t"),
+        sdp("t=0 0\r\n", "i=\r\nt=0 0\r\n"),
+    ] {
+        assert_eq!(written(odd.as_bytes()), SDP.as_bytes(), "{odd:?}");
+    }
+    let latin = [SDP.as_bytes(), b"a=x:caf\xe9\r\n"].concat();
+    assert_eq!(written(&latin), [SDP.as_bytes(), b"a=x:caf?\r\n"].concat());
+    for (old, new) in [("o=- 1 1", "o=- x 1"), ("o=- 1 1", "o=a b 1 1"), ("a=sendrecv", "A=sendrecv")] {
+        assert_eq!(rule(seen(&teams(), TO_HUB, &[], &sdp(old, new))), "TDR-142", "{new}");
+    }
+}
+
+#[test]
+fn a_call_begins_with_media_tdr_137() {
+    let nothing = sdp("5004", "0");
+    assert_eq!(rule(seen(&teams(), TO_HUB, &[], &nothing)), "TDR-137");
+    let within = ["To: <sip:+14255550123@sbc1.example.com>;tag=2"];
+    assert!(seen(&teams(), "INVITE sip:a@198.51.100.21 SIP/2.0", &within, &nothing).is_ok());
+}
+
+#[test]
+fn a_trunk_of_tcp_takes_plain_media_only_and_fax_passes_gen_48_gen_42() {
+    let mut tcp = genesys(Termination::Fqdn);
+    tcp.transport = Transport::Tcp;
+    assert_eq!(rule(seen(&tcp, TO_GENESYS, &[], SDP)), "GEN-48");
+    for trunk in [&tcp, &genesys(Termination::Fqdn)] {
+        let fax = sdp("m=audio 5004 RTP/SAVP 8 101", "m=image 5004 udptl t38");
+        assert!(seen(trunk, TO_GENESYS, &[], &fax).is_ok());
+    }
+}
+
+#[test]
+fn a_caller_is_no_trunk_group_tdr_50_gen_57() {
+    let from = "From: \"D\" <sip:+12065550144;tgrp=acme-sbc;trunk-context=example.com@sbc1.example.com>;tag=1";
+    for message in [repaired(to_hub(&[from])), repaired(to_genesys(&[from]))] {
+        assert_eq!(message.header(Name::From), Some("\"D\" <sip:+12065550144@sbc1.example.com>;tag=1"));
+    }
+}
 
 #[test]
 fn what_the_operator_lets_pass_is_not_taken_from_the_hub_tdr_62() {

@@ -50,14 +50,31 @@ pub fn lines(sdp: &str) -> Result<Lines<'_>, String> {
     for media in &found.media {
         let words = media[0].split(' ').count();
         let connected = media.iter().chain(&found.session).any(|line| line.starts_with("c="));
-        if words < 4 || !connected {
+        // Media that is given up has nothing to connect (RFC 3264 §6).
+        let given_up = media[0].split(' ').nth(1).is_some_and(is_zero);
+        if words < 4 || !(connected || given_up) {
             return Err(format!("{} without formats or c=", media[0]));
         }
     }
     Ok(found)
 }
 
+/// Whether a port is 0, however many of them are meant: `0`, `0/2`.
+fn is_zero(port: &str) -> bool {
+    port.split('/').next().and_then(|port| port.parse::<u16>().ok()) == Some(0)
+}
+
+/// Whether there is media that is not given up; `true` where the description cannot be read.
+pub fn has_media(sdp: &str) -> bool {
+    lines(sdp).map_or(true, |lines| lines.active().next().is_some())
+}
+
 impl<'s> Lines<'s> {
+    /// The places of media that is not given up.
+    pub fn active(&self) -> impl Iterator<Item = usize> {
+        (0..self.media.len()).filter(|&at| !is_zero(self.word(at, 1)))
+    }
+
     /// The word at `index` of the `m=` line of media `at`: 0 kind, 1 port, 2 profile, 3.. formats.
     pub fn word(&self, at: usize, index: usize) -> &'s str {
         self.media.get(at).and_then(|media| media[0][2..].split(' ').nth(index)).unwrap_or("")
@@ -83,7 +100,7 @@ impl<'s> Lines<'s> {
         let lines = self.media.get(at).into_iter().flatten().filter_map(|line| line.strip_prefix("a=crypto:"));
         lines
             .map(|line| {
-                let mut words = line.split(' ');
+                let mut words = line.split_ascii_whitespace(); // RFC 4568 §9.1: as many blanks as one likes
                 (words.next().unwrap_or(""), words.next().unwrap_or(""), words.next().unwrap_or(""))
             })
             .collect()
@@ -99,7 +116,7 @@ pub fn to_hub(sdp: &str) -> Vec<Breach> {
             return vec![Breach { rule: "TDR-142", text: format!("SdpParsingFailure: {text}"), status: Some(410) }];
         }
     };
-    for at in (0..lines.media.len()).filter(|&at| lines.word(at, 1) != "0") {
+    for at in lines.active() {
         let direction = lines.direction(at);
         found.refuse(!matches!(direction, "sendonly" | "recvonly"), "TDR-93", 488, || {
             format!("a={direction}, the hub knows inactive and sendrecv only")
@@ -121,11 +138,13 @@ pub fn to_genesys(sdp: &str, with_srtp: bool) -> Vec<Breach> {
         Err(text) => return vec![Breach { rule: "RFC 4566 §5", text, status: Some(488) }],
     };
     let profile = if with_srtp { "RTP/SAVP" } else { "RTP/AVP" };
-    for at in (0..lines.media.len()).filter(|&at| lines.word(at, 1) != "0") {
-        found.refuse(lines.word(at, 2) == profile, "GEN-48", 488, || {
+    for at in lines.active() {
+        // Fax by udptl is no RTP (GEN-42).
+        let rtp = lines.word(at, 2).contains("RTP/");
+        found.refuse(!rtp || lines.word(at, 2) == profile, "GEN-48", 488, || {
             format!("profile {} on a trunk that wants {profile}", lines.word(at, 2))
         });
-        if with_srtp {
+        if with_srtp && rtp {
             srtp(&lines, at, "GEN-49", &mut found);
         }
     }
@@ -248,6 +267,17 @@ mod tests {
         assert_eq!(rules(&to_genesys(OFFER, false)), ["GEN-48"]);
         assert_eq!(rules(&to_genesys(&changed("SHA1_80", "SHA1_32"), true)), ["GEN-49"]);
         assert_eq!(to_genesys(&changed("a=sendrecv", "a=sendonly"), true), vec![]);
+    }
+
+    #[test]
+    fn media_that_is_given_up_needs_nothing() {
+        let more = format!("{OFFER}m=video 0/2 RTP/AVP 31\r\n");
+        assert_eq!((to_hub(&more), to_genesys(&more, true)), (vec![], vec![]));
+        let sessionless =
+            more.replace("c=IN IP4 198.51.100.20\r\n", "").replace("a=crypto", "c=IN IP4 192.0.2.7\r\na=crypto");
+        assert_eq!(to_hub(&sessionless), vec![]);
+        assert!(has_media(&more) && !has_media(&changed("20500", "0")));
+        assert_eq!(to_genesys(&format!("{OFFER}m=image 4000 udptl t38\r\n"), true), vec![], "GEN-42");
     }
 
     #[test]

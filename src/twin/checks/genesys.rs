@@ -145,7 +145,7 @@ fn invite(trunk: &Trunk, plain: &Plain, found: &mut Findings) {
     let user_param = |name: &str| param(uri.user, name).unwrap_or("").to_owned();
     let number = match trunk.termination {
         Termination::Fqdn => {
-            found.refuse(uri.host == trunk.host(), "GEN-12", 404, || {
+            found.refuse(uri.host.eq_ignore_ascii_case(&trunk.host()), "GEN-12", 404, || {
                 format!("Request-URI host {} does not name trunk {}", uri.host, trunk.host())
             });
             // The form that Genesys documents has nothing else (GEN-13).
@@ -181,10 +181,18 @@ fn invite(trunk: &Trunk, plain: &Plain, found: &mut Findings) {
     found.note(to.number() == number, "GEN-18", || format!("To user {:?} is not the called number", to.user));
     let from = PlainUri::read(address(plain.first("From")).uri);
     let anonymous = from.host == "anonymous.invalid";
-    if !anonymous {
+    if anonymous {
+        // Whoever gets an asserted identity beside a withheld one has to be told that it is withheld.
+        let told = plain.all("Privacy").flat_map(|value| value.split([';', ','])).any(|wish| wish.trim() == "id");
+        found.note(told || !plain.has("P-Asserted-Identity"), "GEN-58", || {
+            "anonymous From, and an asserted identity without Privacy: id".into()
+        });
+        let contact = PlainUri::read(address(plain.first("Contact")).uri).user.to_owned();
+        found.note(!is_global(&contact), "GEN-58", || format!("anonymous From, but Contact shows {contact}"));
+    } else {
         // An extension of the caller's own network is no E.164, and its caller's all the same.
-        let digits =
-            (1..=5).contains(&from.number().len()) && from.number().bytes().all(|octet| octet.is_ascii_digit());
+        let own = from.number();
+        let digits = (1..=5).contains(&own.len()) && own.bytes().all(|octet| octet.is_ascii_digit());
         found.note(digits || is_global(from.number()), "GEN-57", || {
             format!("From user {:?} is neither +E.164 nor an extension", from.user)
         });
@@ -253,6 +261,7 @@ pub(crate) mod tests {
             ("Allow: ", "X-MS-UserSite: 1\r\nAllow: ", "TDR-150", None),
             ("Allow: ", "User-to-User: 00\r\nx-User-to-User: 01\r\nAllow: ", "GEN-66", None),
             ("RTP/SAVP", "RTP/AVP", "GEN-48", Some(488)),
+            ("<sip:+4917155501234@sbc1.example.com>;tag", "<sip:anonymous@anonymous.invalid>;tag", "GEN-58", None),
             ("Allow: ", "Record-Route: <sip:sbc1.example.com;lr>\r\nAllow: ", "GEN-38", None),
             ("INVITE sip", "UPDATE sip", "GEN-43", Some(405)),
         ] {

@@ -171,13 +171,14 @@ fn invite(trunk: &Trunk, plain: &Plain, found: &mut Findings) {
     let from = PlainUri::read(address(plain.first("From")).uri);
     let anonymous = from.user == "anonymous" && from.host == "anonymous.invalid";
     if anonymous {
-        found.note(plain.has_token("Privacy", "id"), "TDR-51", || "anonymous From without Privacy: id".into());
+        found.note(is_private(plain), "TDR-51", || "anonymous From without Privacy: id".into());
+        found.note(!plain.has("P-Asserted-Identity"), "TDR-51", || "anonymous From, but an asserted identity".into());
         let contact = PlainUri::read(address(plain.first("Contact")).uri).user.to_owned();
         found.note(!is_global(&contact), "TDR-51", || format!("anonymous From, but Contact shows {contact}"));
     } else {
         // TDR-68: an extension of the caller's own network is shown as it is.
-        let digits =
-            (1..=5).contains(&from.number().len()) && from.number().bytes().all(|octet| octet.is_ascii_digit());
+        let own = from.number();
+        let digits = (1..=5).contains(&own.len()) && own.bytes().all(|octet| octet.is_ascii_digit());
         found.refuse(digits || is_global(from.number()), "TDR-50", 403, || {
             format!("From user {:?} is neither +E.164 nor an extension", from.user)
         });
@@ -190,13 +191,21 @@ fn invite(trunk: &Trunk, plain: &Plain, found: &mut Findings) {
         format!("To user {:?} differs from Request-URI user {:?}", to.user, uri.user)
     });
     found.refuse(plain.tag("To").is_empty(), "RFC 3261 §12.2.2", 481, || "To has a tag outside a dialog".into());
-    let uri = |name| address(plain.first(name)).uri;
-    for (name, text) in [("Request-URI", plain.request_uri()), ("From", uri("From")), ("To", uri("To"))] {
+    let party = |name| address(plain.first(name)).uri;
+    for (name, text) in [("Request-URI", plain.request_uri()), ("From", party("From")), ("To", party("To"))] {
         found.refuse(!text.contains("phone-context"), "TDR-132", 404, || format!("phone-context in {name}"));
     }
+    let extra = uri.user.split(';').skip(1).find(|param| !param.starts_with("ext="));
+    found.refuse(extra.is_none(), "TDR-47", 404, || format!("{} in the user part", extra.unwrap_or_default()));
     offer(plain, "TDR-55", found);
+    found.refuse(plain.sdp().is_none_or(description::has_media), "TDR-137", 488, || "an offer without media".into());
     interval(plain, found);
     allow(plain, found);
+}
+
+/// Whether the caller wants the number kept (RFC 3323 §4.2: wishes stand between semicolons).
+fn is_private(plain: &Plain) -> bool {
+    plain.all("Privacy").flat_map(|value| value.split([';', ','])).any(|wish| wish.trim().eq_ignore_ascii_case("id"))
 }
 
 fn options(trunk: &Trunk, plain: &Plain, found: &mut Findings) {
@@ -301,6 +310,9 @@ pub(crate) mod tests {
             (";user=phone", "", "TDR-48", None),
             ("sip:+14255550123@sip", "sip:+14255550199@sip", "TDR-46", Some(404)),
             ("From: \"Dana Example\" <sip:+", "From: \"Dana Example\" <sip:", "TDR-50", Some(403)),
+            ("From: \"Dana Example\" <sip:+", "From: \"Dana Example\" <sip:dana", "TDR-50", Some(403)),
+            ("sip:+14255550123@sip", "sip:+14255550123;npdi@sip", "TDR-47", Some(404)),
+            ("m=audio 20500", "m=audio 0", "TDR-137", Some(488)),
             ("<sip:+12065550144@sbc1.example.com>;tag", "<sip:+12065550144@192.0.2.7>;tag", "TDR-50", None),
             ("<sip:+12065550144@sbc1.example.com>;tag", "<sip:anonymous@anonymous.invalid>;tag", "TDR-51", None),
             ("To: <sip:+14255550123@", "To: <sip:+14255550100@", "TDR-52", None),
@@ -331,6 +343,19 @@ pub(crate) mod tests {
                 "{old:?} → {new:?}: {found:?}"
             );
         }
+    }
+
+    #[test]
+    fn an_anonymous_caller_is_not_asserted_and_has_any_wishes_beside_id() {
+        let invite = INVITE
+            .replace("\"Dana Example\" <sip:+12065550144@sbc1.example.com>", "<sip:anonymous@anonymous.invalid>")
+            .replace("Contact: <sip:+12065550144@", "Contact: <sip:")
+            .replace("Supported", "Privacy: header;id\r\nSupported");
+        let judged =
+            |invite: &str| rules(&request(&trunk(), &Plain::read(invite.as_bytes()).expect("reads"), &names()));
+        assert_eq!(judged(&invite), Vec::<&str>::new());
+        let asserted = invite.replace("Supported", "P-Asserted-Identity: <sip:+12065550144@a>\r\nSupported");
+        assert_eq!(judged(&asserted), ["TDR-51"]);
     }
 
     #[test]

@@ -6,6 +6,9 @@ use crate::twin::octets::{Plain, PlainUri, address};
 use crate::twin::reading::Facts;
 use bytes::Bytes;
 
+/// The longest header line that a platform has to take, in octets (TDR-72).
+const MAX_LINE: usize = 8 * 1024;
+
 /// Reads a message and says what is wrong with its form. `transport` is the token that its Via has to
 /// carry when it is a request: `TLS`, `TCP`.
 ///
@@ -59,7 +62,10 @@ fn fields(plain: &Plain, found: &mut Findings) {
         found.note(known.as_str().is_empty() || known.as_str() == name, "RFC 3261 §7.3.3", || {
             format!("{name} is not written in its full canonical form")
         });
-        found.note(!value.is_empty() || name == "Supported", "RFC 3261 §7.3", || format!("{name} is empty"));
+        // An extension may say something by being there (RFC 3261 §25.1).
+        let may_be_empty = name == "Supported" || known == crate::sip::Name::Other;
+        found.note(!value.is_empty() || may_be_empty, "RFC 3261 §7.3", || format!("{name} is empty"));
+        found.note(name.len() + value.len() + 4 <= MAX_LINE, "TDR-72", || format!("{name} is longer than {MAX_LINE}"));
     }
 }
 
@@ -117,6 +123,13 @@ mod tests {
     #[test]
     fn the_golden_invite_is_well_formed() {
         assert_eq!(read(&Bytes::from(INVITE), "TLS").map(|(_, breaches)| breaches), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_line_over_8_kib_is_a_fault_and_an_empty_extension_is_none() {
+        let long = format!("Allow: {}", "X, ".repeat(3000));
+        assert!(broken("Allow: ", &long).contains(&"TDR-72"));
+        assert_eq!(broken("Allow: ", "X-Flag:\r\nAllow: "), Vec::<&str>::new());
     }
 
     #[test]
