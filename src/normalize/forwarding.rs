@@ -159,7 +159,7 @@ pub fn forwarding(
     let diverters = diverters(from, country_code, request);
     let shown = |diverter: &Diverter| match &diverter.number {
         _ if diverter.private && !to.policy.trusted_delivery => Cow::Borrowed("sip:anonymous@anonymous.invalid"),
-        Some(number) => Cow::Owned(["sip:", &number.user_part(), "@", &to.fqdn].concat()),
+        Some(number) => Cow::Owned(["sip:", &to.dial_plan.leaving(number), "@", &to.fqdn].concat()),
         None => Cow::Borrowed("sip:unknown@unknown.invalid"),
     };
     match to.policy.forwarding {
@@ -240,6 +240,7 @@ fn asks_for_voicemail(request_uri: &str) -> bool {
 mod tests {
     use super::super::fixtures::{generic, genesys, invite, teams};
     use super::*;
+    use crate::number::{Fits, Step};
     use crate::trunk::Termination;
 
     /// TDR-119: as Teams writes it.
@@ -300,6 +301,14 @@ mod tests {
         to.policy.trusted_delivery = true;
         let shown = "Diversion: <sip:+14255550133@sbc1.example.com>;reason=unconditional;counter=1;privacy=full";
         assert_eq!(told(&teams(), &to, &[entry]), [shown]);
+    }
+
+    #[test]
+    fn a_trunk_reads_who_forwarded_in_the_numbers_that_it_dials() {
+        let mut to = generic();
+        to.dial_plan.outbound = vec![Step { fits: Fits::Prefix("+1".into()), replacement: "001".into() }];
+        let told = told(&teams(), &to, &[HISTORY]);
+        assert_eq!(told, ["Diversion: <sip:0014255550133@sbc1.example.com>;reason=unconditional;counter=1"]);
     }
 
     #[test]
