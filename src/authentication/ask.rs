@@ -170,12 +170,13 @@ impl Authentication {
     }
 }
 
-/// Whether the `uri` of a digest is the Request-URI (RFC 7616 §3.4.6): the number and where it was called, since
-/// elements on the way may change what else there is.
+/// Whether the `uri` of a digest names who is called. RFC 3261 §22.4 leaves it to the server what a difference means,
+/// since elements on the way may change a Request-URI: the number must stay, or a proof that was overheard could be
+/// played again to call another.
 fn same_resource(uri: &str, request_uri: &str) -> bool {
     uri == request_uri
         || matches!((Uri::parse(uri), Uri::parse(request_uri)), (Ok(one), Ok(other))
-            if one.user().is_some() && one.user() == other.user() && one.host().eq_ignore_ascii_case(other.host()))
+            if one.user().is_some() && one.user() == other.user())
 }
 
 /// The most nonces whose count is remembered, and the most addresses whose failures are.

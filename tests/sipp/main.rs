@@ -88,6 +88,49 @@ fn user_to_user_of_a_carrier_reaches_genesys_gen_65() {
     one_way(Platform::Teams, UUI, FEW);
 }
 
+/// Genesys has to prove that it knows the password of the trunk's page.
+const PROVES: Script = Script {
+    genesys: "authentication = { username = \"acme\", password_file = \"secret\", realm = \"acme.example.com\" }",
+    ..Script::new("proves", "answers")
+};
+
+#[test]
+fn genesys_proves_who_it_is_gen_25() {
+    one_way(Platform::Genesys, PROVES, FEW);
+}
+
+/// Genesys asks us in each call.
+const ASKS: Script = Script {
+    genesys: "credentials = { username = \"acme\", password_file = \"secret\" }",
+    ..Script::new("hangs_up", "asks")
+};
+
+#[test]
+fn we_prove_to_genesys_who_we_are_gen_26() {
+    one_way(Platform::Teams, ASKS, FEW);
+}
+
+/// The forms of an INVITE to Genesys beside the FQDN's: the trunk's keys, and what SIPp has to see.
+const FORMS: [(&str, &str); 3] = [
+    (
+        "termination_form = \"tgrp\"",
+        r"^INVITE sip:\+[0-9]+;tgrp=acme-sbc;trunk-context=byoc\.mypurecloud\.de@byoc\.mypurecloud\.de",
+    ),
+    ("termination_form = \"dnis\"", r"^INVITE sip:acme-sbc@byoc\.mypurecloud\.de.*To: &lt;sip:\+[0-9]+@"),
+    (
+        "termination_form = \"header\"\nheaders = { \"X-Acme-Trunk\" = \"acme-sbc\" }",
+        r"^INVITE sip:\+[0-9]+@byoc\.mypurecloud\.de.*X-Acme-Trunk: acme-sbc",
+    ),
+];
+
+#[test]
+fn genesys_finds_its_trunk_in_each_other_form_gen_14_to_16() {
+    for (genesys, uri) in FORMS {
+        let script = Script { genesys, genesys_uri: Some(uri), ..Script::new("hangs_up", "answers") };
+        one_way(Platform::Teams, script, FEW);
+    }
+}
+
 #[test]
 fn the_lab_itself_loses_no_call() {
     if possible() {

@@ -106,6 +106,10 @@ pub struct Script {
     pub carrier: bool,
     /// User-to-User of the caller, and a pattern for that which the called side has to see.
     pub uui: Option<(&'static str, &'static str)>,
+    /// Further keys of the Genesys trunk. Beside the configuration lies `secret`, which holds hunter2.
+    pub genesys: &'static str,
+    /// What the INVITE that Genesys gets has in its start line, when the trunk is not found by its FQDN.
+    pub genesys_uri: Option<&'static str>,
 }
 
 impl Script {
@@ -114,7 +118,22 @@ impl Script {
         let (ring, talk) = (Duration::from_millis(20), Duration::from_millis(200));
         let (further, carrier, uui) = (None, false, None);
         let (reached, hung_up, number, refusal) = (true, false, None, 486);
-        Self { caller, called, reached, hung_up, number, refusal, ring, talk, further, carrier, uui }
+        let (genesys, genesys_uri) = ("", None);
+        Self {
+            caller,
+            called,
+            reached,
+            hung_up,
+            number,
+            refusal,
+            ring,
+            talk,
+            further,
+            carrier,
+            uui,
+            genesys,
+            genesys_uri,
+        }
     }
 }
 
@@ -203,6 +222,8 @@ impl Lab {
         // Over TCP and UDP these keys would have no effect, and be findings.
         let kind = if script.carrier { CARRIER } else { "kind = \"teams\"" };
         keys.push(("teams_kind", kind.to_owned()));
+        keys.push(("genesys_more", script.genesys.to_owned()));
+        places.secret();
         keys.push(("genesys_tls", if transport == Transport::Tls { trust } else { String::new() }));
         let mut lab = Self::platforms(places, script, &keys, false);
         let places = &lab.places;
@@ -276,11 +297,20 @@ impl Lab {
         let own = self.places.address(&format!("{}_caller", caller.name()));
         // In TLS SIPp speaks to haproxy, which dials on.
         let to = if port == HIDDEN { at(own, FRONT) } else { at(self.places.address("sbc"), port) };
+        let called = format!("{}@{SBC}", self.script.number.unwrap_or(caller.peer().number()));
         let script = self.scenario(caller, Side::Caller, self.script.caller);
         let before = self.processor();
         let start = |connection: u16| {
             let name = format!("{}-caller-{connection}", caller.name());
-            Player::calls(&name, &script, wire, at(own, CALLER + connection), to, load, &self.places.directory)
+            Player::calls(
+                &name,
+                &script,
+                wire,
+                at(own, CALLER + connection),
+                (to, called.as_str()),
+                load,
+                &self.places.directory,
+            )
         };
         let players: Vec<Player> = (0..load.connections).map(start).collect();
         let outcomes: Vec<Outcome> = players.into_iter().map(Player::finish).collect();
@@ -393,6 +423,14 @@ impl Places {
         }
     }
 
+    /// Writes the password that both sides of a Digest know.
+    fn secret(&self) {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.directory.join("secret");
+        fs::write(&path, "hunter2\n").expect("the lab's directory is writable");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("the file is ours");
+    }
+
     /// Writes one of the files beside this one, filled in.
     fn write(&self, name: &str, keys: &Keys) -> PathBuf {
         let text = fs::read_to_string(home().join(name)).expect("a file of the repository");
@@ -469,6 +507,12 @@ impl Places {
             ),
             ("uui", script.uui.map(|(sent, _)| format!("\nUser-to-User: {sent}")).unwrap_or_default()),
             ("uui_check", script.uui.map(|(_, seen)| uui_check(seen)).unwrap_or_default()),
+            // Of an INVITE that comes again with a proof, a flow says otherwise.
+            ("authorization", String::new()),
+            ("invite_cseq", "1".to_owned()),
+            ("again", String::new()),
+            ("proof", "\n[authentication username=acme password=hunter2]".to_owned()),
+            ("genesys_uri", script.genesys_uri.unwrap_or(GENESYS_URI).to_owned()),
             ("refusal", script.refusal.to_string()),
             ("ring", script.ring.as_millis().to_string()),
             ("talk", script.talk.as_millis().to_string()),
@@ -476,6 +520,9 @@ impl Places {
         keys
     }
 }
+
+/// The start line of an INVITE to Genesys, as a pattern (GEN-13).
+const GENESYS_URI: &str = r"^INVITE sip:\+[0-9]+@acme-sbc\.byoc\.mypurecloud\.de";
 
 /// Keys of the hub's trunk when a carrier stands in its place.
 const CARRIER: &str =

@@ -76,18 +76,19 @@ impl Outcome {
 }
 
 impl Player {
-    /// Starts a side that calls `to`, from `from`.
+    /// Starts a side that calls `to`, an address and who is called there, from `from`.
     pub fn calls(
         name: &str,
         script: &str,
         wire: Wire,
         from: SocketAddr,
-        to: SocketAddr,
+        to: (SocketAddr, &str),
         load: Load,
         directory: &Path,
     ) -> Self {
         let options = [("-m", load.calls), ("-r", load.rate), ("-l", load.at_once)];
-        let mut arguments: Vec<String> = vec![to.to_string()];
+        // Of a Digest's uri SIPp would make an address.
+        let mut arguments: Vec<String> = vec![to.0.to_string(), "-auth_uri".to_owned(), to.1.to_owned()];
         arguments.extend(options.iter().flat_map(|(key, value)| [(*key).to_owned(), value.to_string()]));
         if load.timed {
             arguments.extend(["-trace_rtt", "-rtt_freq", "1000"].map(str::to_owned));
