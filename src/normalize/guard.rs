@@ -349,6 +349,10 @@ fn request(to: &Trunk, message: &Message, repairs: &mut Repairs<'_>) -> Result<(
     if texts.iter().any(|text| text.split_once(':').is_some_and(|(_, rest)| rest.starts_with('@'))) {
         return reject("TDR-33", "a URI with @ and no user in front of it");
     }
+    // One parser ends the user at the first of them, another one at the last.
+    if texts.iter().any(|text| text.bytes().filter(|octet| *octet == b'@').count() > 1) {
+        return reject("TDR-60", "a URI with more than one @: write %40 for those that are no separator");
+    }
     if *method == Method::Options && hub {
         return invite::options_to_hub(to, &uri, &from, repairs);
     }

@@ -450,7 +450,7 @@ fn breaches(scene: &Scene, message: &Message) -> Vec<Breach> {
 fn is_another_s(breach: &Breach, message: &Message) -> bool {
     let begins = |text: &str| breach.text.starts_with(text);
     match breach.rule {
-        // Numbers without + are understood by number plans of the site; an operator may assert nobody.
+        // Numbers without + are understood by number plans of the site, and an operator may assert nobody.
         "GEN-57" => begins("From user") || begins("P-Asserted-Identity None"),
         // The directory knows who is there.
         "TDR-46" | "GEN-17" => true,

@@ -544,3 +544,10 @@ fn what_the_operator_lets_pass_is_not_taken_from_the_hub_tdr_62() {
     assert!(reserved.extension("X-MS-Routing").next().is_none(), "TDR-150");
     assert!(to_hub(&more).is_ok_and(|message| message.is_some()));
 }
+
+#[test]
+fn a_uri_has_one_at_sign_tdr_60() {
+    let uri = "INVITE sip:+14255550123@sip.pstnhub.microsoft.com;user=phone;transport=tls@ SIP/2.0";
+    assert_eq!(rule(seen(&teams(), uri, &[], SDP)), "TDR-60");
+    assert_eq!(rule(to_genesys(&["From: <sip:+12065550144@sbc1.example.com;x=a@b>;tag=1"])), "TDR-60");
+}
