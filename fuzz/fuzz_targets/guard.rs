@@ -3,6 +3,7 @@
 //! stands behind that octet, good for the dictionary `fuzz/sip.dict`.
 #![no_main]
 
+#[expect(dead_code, reason = "why a message is refused, tests/guard.rs reads")]
 #[path = "../../tests/guard/messages.rs"]
 mod messages;
 #[path = "../../tests/guard/trial.rs"]

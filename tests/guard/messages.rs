@@ -275,6 +275,7 @@ fn parties(scene: &Scene, method: &str, choices: &mut Choices<'_>) -> (String, S
                 (Termination::Fqdn | Termination::Header, _) => format!("sip:{number}@{host}{more}"),
                 (Termination::Tgrp, 200..) => format!("sip:{number};tgrp={id}@{domain}{more}"),
                 (Termination::Tgrp, _) => format!("sip:{number};tgrp={id};trunk-context={domain}@{domain}{more}"),
+                (Termination::Header, _) => format!("sip:{number}@{domain}{more}"),
                 (Termination::Dnis, _) => format!("sip:{id}@{domain}{more}"),
             }
         }
