@@ -272,7 +272,7 @@ fn parties(scene: &Scene, method: &str, choices: &mut Choices<'_>) -> (String, S
             match (trunk.termination, choices.next()) {
                 (_, 250..) => format!("sip:{number}@byoc.mypurecloud.com{more}"),
                 (Termination::Fqdn, 200..) => format!("sip:{number}@{}{more}", host.to_uppercase()),
-                (Termination::Fqdn | Termination::Header, _) => format!("sip:{number}@{host}{more}"),
+                (Termination::Fqdn, _) => format!("sip:{number}@{host}{more}"),
                 (Termination::Tgrp, 200..) => format!("sip:{number};tgrp={id}@{domain}{more}"),
                 (Termination::Tgrp, _) => format!("sip:{number};tgrp={id};trunk-context={domain}@{domain}{more}"),
                 (Termination::Header, _) => format!("sip:{number}@{domain}{more}"),
