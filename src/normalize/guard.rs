@@ -18,8 +18,8 @@
 //! | Session-Expires, Min-SE or Expires twice (RFC 3261 §7.3.1) | hub, Genesys | one of equals is kept |
 //! | Session-Expires below the hub's minimum (TDR-97), Replaces as a field or in a URI (TDR-58) | hub | refused |
 //! | several User-to-User (GEN-66) | Genesys | the first is kept |
-//! | who calls whom in an INVITE: see [`invite`] | hub, Genesys | |
-//! | bodies: see [`description`] | all | |
+//! | who calls whom in an INVITE: see `guard/invite.rs` | hub, Genesys | |
+//! | bodies: see `guard/description.rs` | all | |
 
 mod description;
 mod invite;

@@ -32,7 +32,7 @@ pub enum UserToUserFault {
     /// An encoding other than hex and ascii, or text with other characters.
     #[error("encoding unknown")]
     Encoding,
-    /// More than [`MAX_OCTETS`].
+    /// More than 512 octets.
     #[error("too long")]
     TooLong,
 }
