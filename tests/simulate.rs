@@ -210,6 +210,22 @@ fn every_key_of_the_json_is_in_the_documentation() {
 }
 
 #[test]
+fn no_digest_is_asked_for_and_a_token_is_gen_25_gen_27() {
+    use std::os::unix::fs::PermissionsExt;
+    let keys = "required_header = { name = \"X-Acme-Token\", value_file = \"token\" }\n\
+        authentication = { username = \"acme\", password_file = \"token\" }\ntermination = \"acme-sbc\"";
+    let site = Site::example("termination = \"acme-sbc\"", keys);
+    let token = site.0.path().join("token");
+    std::fs::write(&token, "hunter2").unwrap();
+    std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let (_, json) = simulated_with(&site.configuration(), INVITE.as_bytes(), "genesys", &[]);
+    assert_eq!(decision(&json, 0).1, Some(403), "{json:#}");
+    let with = INVITE.replacen("Max-Forwards:", "X-Acme-Token: hunter2\r\nMax-Forwards:", 1);
+    let (code, json) = simulated_with(&site.configuration(), with.as_bytes(), "genesys", &[]);
+    assert_eq!((code, decision(&json, 0).0), (0, "forwarded"), "{json:#}");
+}
+
+#[test]
 fn rules_of_the_operator_are_told_by_name_with_what_they_changed() {
     let rules = "[[rule]]\nname = \"outside line\"\ntrunk = [\"genesys\"]\ndirection = \"in\"\nreplace = \"request-uri\"\n\
         pattern = '^sip:9'\nwith = 'sip:+49'\n[[rule]]\ntrunk = [\"teams\"]\ndirection = \"out\"\nmethod = [\"INVITE\"]\nadd = \"X-Site\"\n\

@@ -453,6 +453,8 @@ fn is_another_s(breach: &Breach, message: &Message) -> bool {
     match breach.rule {
         // Numbers without + are understood by number plans of the site, and an operator may assert nobody.
         "GEN-57" => begins("From user") || begins("P-Asserted-Identity None"),
+        // A trunk of TCP or UDP may have been set to SRTP.
+        "GEN-48" => breach.text.ends_with("wants RTP/AVP"),
         // The directory knows who is there.
         "TDR-46" | "GEN-17" => true,
         // Whether an answer may have one direction is a question of its offer.

@@ -305,12 +305,14 @@ impl Stage {
 }
 
 /// The same with room on every trunk: what a running element has of calls is not known here. A limit of none stays.
+/// Nor is what its nonces were made with: no proof that was captured could be right again, so none is asked for.
 fn idle(mut snapshot: Snapshot) -> Snapshot {
     for trunk in &mut snapshot.trunks {
         let none = |limit: Option<u32>| limit.filter(|limit| *limit == 0);
         let limits = (none(trunk.max_calls), none(trunk.max_call_rate));
         let mut settled = Trunk::clone(trunk);
         (settled.max_calls, settled.max_call_rate) = limits;
+        settled.authentication = None;
         *trunk = Arc::new(settled);
     }
     snapshot.slots = Arc::new([0; 256]);

@@ -12,7 +12,6 @@
 //! | lines that end in LF, are empty, not UTF-8 or have blanks too many (RFC 8866 §9) | hub, Genesys | put right |
 //! | no media at all in the INVITE that begins a call (TDR-137) | hub | refused |
 //! | media that is not encrypted (TDR-134, 135, GEN-48, 49) | hub, Genesys by TLS | refused |
-//! | media that is encrypted (GEN-48) | Genesys by TCP and UDP | refused |
 //! | a hold in one direction, or by the address 0.0.0.0 (TDR-93) | hub | refused |
 
 use super::{Rejection, reject};
@@ -155,20 +154,21 @@ fn media_to_hub(message: &Message, media: &MediaView<'_>) -> Result<(), Rejectio
     Ok(())
 }
 
-/// GEN-48: a trunk of TLS wants SRTP, one of TCP or UDP takes RTP.
+/// GEN-48: a trunk of TLS wants SRTP. Those of TCP and UDP speak RTP by default, and no document says that they refuse
+/// the other.
 fn media_to_genesys(to: &Trunk, media: &MediaView<'_>) -> Result<(), Rejection> {
     connected(media)?;
-    let tls = to.transport == Transport::Tls;
-    let (wanted, work) = if tls { ("RTP/SAVP", "encrypted") } else { ("RTP/AVP", "plain") };
     // Fax by udptl is no RTP, and passes as it is (GEN-42).
-    if media.protocol.contains("RTP/") && media.protocol != wanted {
-        let (protocol, trunk) = (media.protocol, to.transport.via_token());
+    let tls = to.transport == Transport::Tls;
+    if tls && media.protocol.contains("RTP/") && media.protocol != "RTP/SAVP" {
+        let protocol = media.protocol;
         return reject(
             "GEN-48",
-            format!("{protocol}, where a trunk of {trunk} demands {wanted}: the media has to be {work}"),
+            format!("{protocol}, where a trunk of TLS demands RTP/SAVP: the media has to be encrypted"),
         );
     }
-    if media.protocol == "RTP/SAVP"
+    if tls
+        && media.protocol == "RTP/SAVP"
         && !media.attributes().any(|(name, value)| name == "crypto" && value.is_some_and(is_usable))
     {
         return reject("GEN-49", format!("no a=crypto line with {SUITE} and its key"));

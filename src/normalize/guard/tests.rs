@@ -514,10 +514,10 @@ fn a_call_begins_with_media_tdr_137() {
 }
 
 #[test]
-fn a_trunk_of_tcp_takes_plain_media_only_and_fax_passes_gen_48_gen_42() {
+fn a_trunk_of_tcp_takes_either_media_and_fax_passes_gen_48_gen_42() {
     let mut tcp = genesys(Termination::Fqdn);
     tcp.transport = Transport::Tcp;
-    assert_eq!(rule(seen(&tcp, TO_GENESYS, &[], SDP)), "GEN-48");
+    assert!(seen(&tcp, TO_GENESYS, &[], SDP).is_ok() && seen(&tcp, TO_GENESYS, &[], &sdp("SAVP", "AVP")).is_ok());
     for trunk in [&tcp, &genesys(Termination::Fqdn)] {
         let fax = sdp("m=audio 5004 RTP/SAVP 8 101", "m=image 5004 udptl t38");
         assert!(seen(trunk, TO_GENESYS, &[], &fax).is_ok());
