@@ -8,7 +8,7 @@ use super::section::{Section, advice};
 use crate::number::Pattern;
 use crate::rules::{Action, Condition, Direction, PARTS, Rule, Rules, Target, Template, Test};
 use crate::settings::TrunkSettings;
-use crate::sip::{Field, Method, Name, Scheme, Uri};
+use crate::sip::{Field, Keeper, Method, Name, Scheme, Uri, keeper};
 use crate::trunk::{Kind, Trunk};
 use regex::{Regex, RegexBuilder};
 use std::ops::Range;
@@ -237,9 +237,12 @@ fn field(section: &Section<'_>, key: &'static str, writes: bool) -> Option<Field
         section.findings().error(place, message);
         return None;
     };
-    if let (Field::Known(name), false) = (&field, writes)
-        && Target::Header(Field::Known(*name)).denied().is_some()
-    {
+    // What a platform keeps for itself may be taken away; what holds calls together, ours included, may not.
+    let theirs = match &field {
+        Field::Known(_) => false,
+        Field::Extension(name) => matches!(keeper(name), Some(Keeper::Genesys | Keeper::Microsoft)),
+    };
+    if !writes && !theirs && Target::Header(field.clone()).denied().is_some() {
         return written(section, key).and(None);
     }
     Some(field)

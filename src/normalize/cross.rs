@@ -115,8 +115,7 @@ pub(super) fn is_x_user_to_user(name: &str) -> bool {
 
 /// Whether a platform keeps names like this one for itself (GEN-61, 63; TDR-61, 150), or we do (GEN-79).
 pub fn is_reserved(name: &str) -> bool {
-    const PREFIXES: [&str; 6] = ["x-inin", "x-genesys", "x-pcv", "x-gcv", "x-ms-", "x-tandem-"];
-    PREFIXES.iter().any(|prefix| name.get(..prefix.len()).is_some_and(|front| front.eq_ignore_ascii_case(prefix)))
+    crate::sip::keeper(name).is_some()
 }
 
 /// The final status that a leg of `to` hears when a leg of `from` ended with `status` (300 to 699).

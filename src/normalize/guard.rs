@@ -24,6 +24,7 @@
 mod description;
 mod invite;
 
+use crate::sip::Keeper;
 use crate::sip::{Edits, HeaderLine, Message, Method, Name, NameAddr, Scheme, Uri, quote};
 use crate::trunk::policy::UserToUserForm;
 use crate::trunk::{Kind, Trunk};
@@ -263,9 +264,11 @@ fn is_foreign(to: &Trunk, request: bool, line: &HeaderLine<'_>) -> bool {
 
 /// Names that one platform keeps for itself (GEN-61, 63, TDR-61, 150).
 fn is_reserved(hub: bool, name: &str) -> bool {
-    const GENESYS: [&str; 4] = ["x-inin", "x-genesys", "x-pcv", "x-gcv"];
-    let begins = |prefix: &str| name.get(..prefix.len()).is_some_and(|front| front.eq_ignore_ascii_case(prefix));
-    GENESYS.into_iter().any(begins) || (begins("x-ms-") && !(hub && name.eq_ignore_ascii_case("X-MS-SBC")))
+    match crate::sip::keeper(name) {
+        Some(Keeper::Genesys) => true,
+        Some(Keeper::Microsoft) => !(hub && name.eq_ignore_ascii_case("X-MS-SBC")),
+        Some(Keeper::Tandem) | None => false,
+    }
 }
 
 /// What carriers tell each other, and the hub never reads (TDR-62).

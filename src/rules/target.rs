@@ -1,6 +1,6 @@
 //! What of a message an operator's rule may touch, and what is machinery.
 
-use crate::sip::{Field, Name, is_token};
+use crate::sip::{Field, Keeper, Name, is_token, keeper};
 
 /// A part of a message that a rule reads or writes.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -106,14 +106,12 @@ fn machinery(name: Name) -> Option<&'static str> {
 
 /// Names that a platform keeps for itself (GEN-61, GEN-63, TDR-61, TDR-150).
 fn reserved(name: &str) -> Option<&'static str> {
-    let begins = |prefix: &str| name.get(..prefix.len()).is_some_and(|front| front.eq_ignore_ascii_case(prefix));
-    if ["x-inin", "x-genesys", "x-pcv", "x-gcv"].into_iter().any(begins) {
-        return Some("Genesys keeps names that begin so for itself (GEN-63)");
+    match keeper(name)? {
+        Keeper::Genesys => Some("Genesys keeps names that begin so for itself (GEN-63)"),
+        Keeper::Microsoft if name.eq_ignore_ascii_case("X-MS-SBC") => Some("it is the trunk's: x_ms_sbc (TDR-61)"),
+        Keeper::Microsoft => Some("Microsoft keeps names that begin so for itself (TDR-150)"),
+        Keeper::Tandem => Some("Tandem finds calls that go in a circle by it (GEN-79)"),
     }
-    if name.eq_ignore_ascii_case("X-MS-SBC") {
-        return Some("it is the trunk's: x_ms_sbc (TDR-61)");
-    }
-    begins("x-ms-").then_some("Microsoft keeps names that begin so for itself (TDR-150)")
 }
 
 #[cfg(test)]
@@ -130,9 +128,20 @@ mod tests {
 
     #[test]
     fn machinery_and_reserved_names_are_not_the_operator_s_gen_63_tdr_150() {
-        for name in
-            ["Via", "v", "Call-ID", "CSeq", "l", "Contact", "To", "Require", "x-inin-cnv", "X-MS-SBC", "X-Genesys-A"]
-        {
+        for name in [
+            "Via",
+            "v",
+            "Call-ID",
+            "CSeq",
+            "l",
+            "Contact",
+            "To",
+            "Require",
+            "x-inin-cnv",
+            "X-MS-SBC",
+            "X-Genesys-A",
+            "X-Tandem-Hops",
+        ] {
             assert!(Target::parse(name).unwrap().denied().is_some(), "{name}");
         }
         for name in ["Subject", "X-Acme", "P-Asserted-Identity", "Diversion", "from-uri", "request-uri", "Reason"] {

@@ -18,6 +18,7 @@ mod method;
 mod name;
 mod part;
 mod place;
+mod reserved;
 pub mod sdp;
 mod text;
 mod uri;
@@ -33,6 +34,7 @@ pub use method::Method;
 pub use name::Name;
 pub use part::{is_media_type, media_type, sdp_part, with_sdp};
 pub use place::place;
+pub use reserved::{Keeper, keeper};
 pub use text::{Params, ValueError, decimal, quote, unquote};
 pub use uri::{Scheme, Uri, host_ip};
 pub use values::{

@@ -74,6 +74,7 @@ fn what_cannot_be_compiled_is_an_error_with_line_and_column() {
         ("set = \"X A\"\nvalue = \"1\"", "no name of a header field", "set", None),
         ("set = \"Via\"\nvalue = \"1\"", "`Via` is not for rules to change", "set", None),
         ("remove = \"Contact\"", "`Contact` is not for rules to change", "remove", None),
+        ("remove = \"X-Tandem-Hops\"", "`X-Tandem-Hops` is not for rules to change", "remove", None),
         ("add = \"x-inin-cnv\"\nvalue = \"1\"", "Genesys keeps names", "add", None),
         ("add = \"from-uri\"\nvalue = \"1\"", "can be set, copied and replaced", "add", None),
         ("set = \"X-A\"\nremove = \"X-B\"\nvalue = \"1\"", "wants to set and remove", "[[rule]]", None),
