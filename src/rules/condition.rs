@@ -37,6 +37,20 @@ pub enum Test {
 }
 
 impl Condition {
+    /// Every message of this direction.
+    pub fn always(direction: Direction) -> Self {
+        Self {
+            trunks: Vec::new(),
+            direction,
+            request: None,
+            methods: Vec::new(),
+            statuses: Vec::new(),
+            called: Vec::new(),
+            caller: Vec::new(),
+            part: None,
+        }
+    }
+
     /// Whether all but the part holds: that is the business of [`part_holds`](Self::part_holds).
     pub(super) fn holds(&self, trunk: TrunkId, direction: Direction, message: &Message, facts: &Facts<'_>) -> bool {
         let number = |patterns: &[Pattern], number: Option<&Number>| {

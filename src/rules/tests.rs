@@ -19,16 +19,7 @@ fn message(lines: &[&str]) -> Message {
 }
 
 fn always() -> Condition {
-    Condition {
-        trunks: Vec::new(),
-        direction: Direction::Out,
-        request: None,
-        methods: Vec::new(),
-        statuses: Vec::new(),
-        called: Vec::new(),
-        caller: Vec::new(),
-        part: None,
-    }
+    Condition::always(Direction::Out)
 }
 
 fn rule(condition: Condition, action: Action) -> Rule {

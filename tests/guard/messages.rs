@@ -413,16 +413,7 @@ fn rule(choices: &mut Choices<'_>) -> Option<Rule> {
             Action::Replace(to, expression, Template::parse(any(&["", "+49", "sips:", "x", "@", ";"]), Some(0)).ok()?)
         }
     };
-    let condition = Condition {
-        trunks: Vec::new(),
-        direction: Direction::Out,
-        request: None,
-        methods: Vec::new(),
-        statuses: Vec::new(),
-        called: Vec::new(),
-        caller: Vec::new(),
-        part: None,
-    };
+    let condition = Condition::always(Direction::Out);
     Some(Rule { name: Arc::from(""), condition, action })
 }
 

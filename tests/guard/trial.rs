@@ -226,16 +226,7 @@ fn rules(choices: &mut Choices<'_>) -> Rules {
             4 => Action::Rename(field(&target)?, field(&Target::parse(choices.pick(TARGETS)).expect("a name"))?),
             _ => Action::Copy(Target::parse(choices.pick(TARGETS)).expect("a name"), target),
         };
-        let condition = Condition {
-            trunks: Vec::new(),
-            direction: Direction::Out,
-            request: None,
-            methods: Vec::new(),
-            statuses: Vec::new(),
-            called: Vec::new(),
-            caller: Vec::new(),
-            part: None,
-        };
+        let condition = Condition::always(Direction::Out);
         Some(Rule { name: "".into(), condition, action })
     });
     Rules::new(rules.collect())
