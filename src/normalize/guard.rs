@@ -239,7 +239,10 @@ fn interval(value: &str) -> Result<(), Rejection> {
 
 /// Whether `text` has `word`, which is in lower case, in any case.
 fn contains(text: &str, word: &str) -> bool {
-    text.as_bytes().windows(word.len()).any(|window| window.eq_ignore_ascii_case(word.as_bytes()))
+    let Some(first) = word.bytes().next() else { return true };
+    memchr::memchr2_iter(first, first.to_ascii_uppercase(), text.as_bytes())
+        .filter_map(|at| text.as_bytes().get(at..at + word.len()))
+        .any(|own| own.eq_ignore_ascii_case(word.as_bytes()))
 }
 
 /// Whether a field is none of the platform's business and has to stay here.

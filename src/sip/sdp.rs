@@ -68,9 +68,10 @@ impl Direction {
 
     /// The direction whose attribute has this name.
     pub fn of(attribute: &str) -> Option<Self> {
-        [Self::SendRecv, Self::SendOnly, Self::RecvOnly, Self::Inactive]
-            .into_iter()
-            .find(|direction| direction.as_str().eq_ignore_ascii_case(attribute))
+        // All four have as many letters, and most other attributes have not.
+        let all = [Self::SendRecv, Self::SendOnly, Self::RecvOnly, Self::Inactive];
+        let known = attribute.len() == Self::SendRecv.as_str().len();
+        all.into_iter().find(|direction| known && direction.as_str().eq_ignore_ascii_case(attribute))
     }
 
     /// The same direction seen from the other side.
@@ -428,8 +429,11 @@ fn lines(text: &str) -> impl Iterator<Item = Line<'_>> {
         }
         let length = memchr::memchr(b'\n', rest.as_bytes()).map_or(rest.len(), |at| at + 1);
         let octets = &rest.as_bytes()[..length];
-        let ended = octets.iter().rev().take_while(|octet| matches!(octet, b'\r' | b'\n')).count();
-        let line = Line { text: &rest[..length - ended], start, end: start + length };
+        let mut end = length;
+        while end > 0 && matches!(octets[end - 1], b'\r' | b'\n') {
+            end -= 1;
+        }
+        let line = Line { text: &rest[..end], start, end: start + length };
         start += length;
         Some(line)
     })
@@ -503,11 +507,11 @@ fn connection_of(section: &str) -> Option<&str> {
 }
 
 fn direction_of(section: &str) -> Option<Direction> {
-    lines(section).filter(|line| line.kind() == b'a').find_map(|line| Direction::of(line.value().trim()))
+    lines(section).filter(|line| line.kind() == b'a').find_map(|line| Direction::of(line.value().trim_ascii()))
 }
 
 fn is_direction(line: &Line<'_>) -> bool {
-    line.kind() == b'a' && Direction::of(line.value().trim()).is_some()
+    line.kind() == b'a' && Direction::of(line.value().trim_ascii()).is_some()
 }
 
 fn attributes(section: &str) -> impl Iterator<Item = (&str, Option<&str>)> {

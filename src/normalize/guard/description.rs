@@ -86,7 +86,7 @@ pub(super) fn inspect(to: &Trunk, message: &Message) -> Result<Option<Bytes>, Re
 /// What a strict reader stumbles over, and nobody can put right.
 fn readable(sdp: &Bytes, parsed: &Sdp, rule: &'static str) -> Result<(), Rejection> {
     let odd = |line: &[u8]| line.contains(&b'\r') || line.first().is_some_and(|kind| !kind.is_ascii_lowercase());
-    if sdp.split(|octet| *octet == b'\n').any(|line| odd(line.trim_ascii_end())) {
+    if lines(sdp).any(|line| odd(line.trim_ascii_end())) {
         return reject(rule, "session description: a line of another kind than the RFC has");
     }
     let origin = parsed.origin();
@@ -106,11 +106,11 @@ fn tidy(sdp: &Bytes) -> Option<Bytes> {
     };
     let good = |line: &[u8]| line.ends_with(b"\r") && line.len() > 3 && !wide(&line[..line.len() - 1]);
     let ended = sdp.strip_suffix(b"\n");
-    if ended.is_some_and(|lines| lines.split(|octet| *octet == b'\n').all(good)) && std::str::from_utf8(sdp).is_ok() {
+    if ended.is_some_and(|ended| lines(ended).all(good)) && std::str::from_utf8(sdp).is_ok() {
         return None;
     }
     let mut out = BytesMut::with_capacity(sdp.len() + 64);
-    for line in sdp.split(|octet| *octet == b'\n').map(<[u8]>::trim_ascii_end) {
+    for line in lines(sdp).map(<[u8]>::trim_ascii_end) {
         match line {
             b"s=" => out.put_slice(b"s=-"),
             // RFC 8866 §5: no other line may be there and say nothing.
@@ -133,6 +133,12 @@ fn tidy(sdp: &Bytes) -> Option<Bytes> {
         out[at..end].fill(b'?');
     }
     Some(out.freeze())
+}
+
+/// What stands between the line feeds.
+fn lines(sdp: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut start = 0;
+    memchr::memchr_iter(b'\n', sdp).chain([sdp.len()]).map(move |end| &sdp[std::mem::replace(&mut start, end + 1)..end])
 }
 
 fn media_to_hub(message: &Message, media: &MediaView<'_>) -> Result<(), Rejection> {
