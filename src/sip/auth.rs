@@ -4,8 +4,8 @@
 //! these fields are never taken apart (RFC 3261 §7.3.1). Use [`Message::headers`](super::Message::headers).
 //! Nothing is hashed here.
 
-use super::message::{is_token, split_list};
-use super::text::{ValueError, unquote};
+use super::message::split_list;
+use super::text::{ValueError, is_token, unquote};
 use std::borrow::Cow;
 use std::fmt;
 

@@ -10,10 +10,11 @@
 //! themselves still pass as they are.
 
 use super::framing::{MAX_HEAD, MAX_MESSAGE};
+use super::index::{Index, Lines, Span, Start, index};
+use super::text::is_token;
 use super::{Method, Name};
 use bytes::Bytes;
 use bytestring::ByteString;
-use smallvec::SmallVec;
 use std::ops::Range;
 
 /// The most header field lines accepted in one message.
@@ -90,34 +91,6 @@ pub struct Rejected {
     pub request: Option<Box<Message>>,
 }
 
-/// Positions within the octets of a message.
-#[derive(Clone, Copy, Debug, Default)]
-struct Span {
-    start: u16,
-    end: u16,
-}
-
-impl Span {
-    fn range(self) -> Range<usize> {
-        usize::from(self.start)..usize::from(self.end)
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Line {
-    name: Name,
-    text: Span,
-    value: Span,
-    /// After the CRLF that ends the line.
-    end: u16,
-}
-
-#[derive(Clone, Debug)]
-enum Start {
-    Request { method: Method, uri: Span },
-    Response { status: u16, reason: Span },
-}
-
 /// The CSeq header field (RFC 3261 §20.16).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct CSeq {
@@ -148,7 +121,7 @@ pub struct Message {
     head: ByteString,
     start: Start,
     start_end: u16,
-    lines: SmallVec<[Line; 24]>,
+    lines: Lines,
     cseq: CSeq,
     body: Range<usize>,
 }
@@ -166,16 +139,12 @@ impl Message {
         if octets.len() > MAX_MESSAGE {
             return Err(refused(Malformed::TooLarge));
         }
-        let head_length = match memchr::memmem::find(&octets, b"\r\n\r\n") {
-            Some(end) if end + 4 <= MAX_HEAD => end + 4,
-            None if octets.len() <= MAX_HEAD => return Err(refused(Malformed::NoEnd)),
-            _ => return Err(Rejected { fault: Malformed::TooLarge, request: beginning(&octets) }),
+        let Index { start, start_end, lines, head, fault } = match index(&octets) {
+            Ok(index) => index,
+            Err(fault @ Malformed::TooLarge) => return Err(Rejected { fault, request: beginning(&octets) }),
+            Err(fault) => return Err(refused(fault)),
         };
-        let head = text_of(octets.slice(..head_length));
-        let mut fault = None;
-        let (start, start_end) = start_line(&head, &mut fault).map_err(refused)?;
-        let lines = index(&head, usize::from(start_end), &mut fault).map_err(refused)?;
-        let body = head_length..octets.len();
+        let body = head.len()..octets.len();
         let cseq = CSeq { number: 0, method: Method::Other(ByteString::new()) };
         let mut message = Self { octets, head, start, start_end, lines, cseq, body };
         match fault.map_or_else(|| message.check(), Err) {
@@ -189,35 +158,43 @@ impl Message {
 
     /// What every message must have (§8.1.1), and what must not stand twice (§7.3.1).
     fn check(&mut self) -> Result<(), Malformed> {
-        const ONCE: [Name; 6] = [Name::From, Name::To, Name::CallId, Name::CSeq, Name::MaxForwards, Name::ContentType];
-        let mut seen = [0_u8; ONCE.len()];
-        let mut via = false;
-        let mut length: Option<usize> = None;
+        let (mut via, mut seen, mut repeated, mut length) = (false, 0_u8, 0_u8, None);
         for line in &self.lines {
-            via |= line.name == Name::Via;
-            if let Some(at) = ONCE.iter().position(|&name| name == line.name) {
-                seen[at] += 1;
-            }
-            if line.name == Name::ContentLength {
-                let value = self.head.get(line.value.range()).unwrap_or("");
-                let digits = !value.is_empty() && value.bytes().all(|octet| octet.is_ascii_digit());
-                let found = digits.then(|| value.parse().ok()).flatten().ok_or(Malformed::ContentLength)?;
-                if length.is_some_and(|earlier| earlier != found) {
-                    return Err(Malformed::Repeated(Name::ContentLength));
+            let once = match line.name {
+                Name::Via => {
+                    via = true;
+                    continue;
                 }
-                length = Some(found);
-            }
+                Name::ContentLength => {
+                    let value = self.head.get(line.value.range()).unwrap_or("");
+                    let digits = !value.is_empty() && value.bytes().all(|octet| octet.is_ascii_digit());
+                    let found = digits.then(|| value.parse::<usize>().ok()).flatten().ok_or(Malformed::ContentLength)?;
+                    if length.is_some_and(|earlier| earlier != found) {
+                        return Err(Malformed::Repeated(Name::ContentLength));
+                    }
+                    length = Some(found);
+                    continue;
+                }
+                Name::From => 0,
+                Name::To => 1,
+                Name::CallId => 2,
+                Name::CSeq => 3,
+                Name::MaxForwards => 4,
+                Name::ContentType => 5,
+                _ => continue,
+            };
+            repeated |= seen & 1 << once;
+            seen |= 1 << once;
         }
         if !via {
             return Err(Malformed::Missing(Name::Via));
         }
-        for (&name, &count) in ONCE.iter().zip(&seen) {
-            let optional = matches!(name, Name::MaxForwards | Name::ContentType);
-            match count {
-                0 if !optional => return Err(Malformed::Missing(name)),
-                0 | 1 => {}
-                _ => return Err(Malformed::Repeated(name)),
-            }
+        let missing = !seen & 0b1111;
+        if missing | repeated != 0 {
+            let first = (missing | repeated).trailing_zeros();
+            let name = [Name::From, Name::To, Name::CallId, Name::CSeq, Name::MaxForwards, Name::ContentType][first as usize];
+            let absent = missing & 1 << first != 0;
+            return Err(if absent { Malformed::Missing(name) } else { Malformed::Repeated(name) });
         }
         if let Some(length) = length {
             let available = self.body.len();
@@ -395,135 +372,14 @@ fn list_end(text: &str) -> usize {
     text.len()
 }
 
-/// The header section as text of the same length: folds and octets outside UTF-8 are replaced in a
-/// copy, which only such messages pay for.
-fn text_of(head: Bytes) -> ByteString {
-    let folds = |lf: usize| matches!(head.get(lf + 1), Some(b' ' | b'\t')) && head[..lf].ends_with(b"\r");
-    let folded = memchr::memchr_iter(b'\n', &head).any(folds);
-    if !folded && let Ok(text) = ByteString::try_from(head.clone()) {
-        return text;
-    }
-    let mut octets = head.to_vec();
-    for at in 0..octets.len().saturating_sub(2) {
-        if octets[at..].starts_with(b"\r\n") && matches!(octets[at + 2], b' ' | b'\t') {
-            octets[at..at + 2].fill(b' ');
-        }
-    }
-    while let Err(error) = std::str::from_utf8(&octets) {
-        let at = error.valid_up_to();
-        let end = error.error_len().map_or(octets.len(), |length| at + length);
-        octets[at..end].fill(b'?');
-    }
-    ByteString::try_from(octets).unwrap_or_default()
-}
-
-/// Reads the start line; returns it and where it ends. A fault that leaves the message readable goes to `fault`.
-fn start_line(head: &str, fault: &mut Option<Malformed>) -> Result<(Start, u16), Malformed> {
-    let end = memchr::memchr(b'\r', head.as_bytes()).ok_or(Malformed::NoEnd)?;
-    if !head[end..].starts_with("\r\n") {
-        return Err(Malformed::ControlCharacter);
-    }
-    let line = &head[..end];
-    let after = (end + 2) as u16;
-    if line.bytes().any(|octet| octet.is_ascii_control()) {
-        return Err(Malformed::ControlCharacter);
-    }
-    if let Some(rest) = line.strip_prefix("SIP/2.0 ") {
-        // The blank before an empty reason phrase is sometimes left out.
-        let (code, reason) = rest.split_once(' ').unwrap_or((rest, ""));
-        let status = (code.len() == 3).then(|| code.parse().ok()).flatten().ok_or(Malformed::StartLine)?;
-        if !(100..700).contains(&status) {
-            return Err(Malformed::StartLine);
-        }
-        let reason = Span { start: (end - reason.len()) as u16, end: end as u16 };
-        return Ok((Start::Response { status, reason }, after));
-    }
-    if line.starts_with("SIP/") {
-        return Err(Malformed::Version);
-    }
-    let (method, rest) = line.split_once(' ').ok_or(Malformed::StartLine)?;
-    let (uri, version) = rest.rsplit_once(' ').ok_or(Malformed::StartLine)?;
-    if !is_token(method) || uri.is_empty() {
-        return Err(Malformed::StartLine);
-    }
-    if !version.eq_ignore_ascii_case("SIP/2.0") {
-        let known = version.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("SIP/"));
-        fault.get_or_insert(if known { Malformed::Version } else { Malformed::StartLine });
-    }
-    if uri.contains([' ', '\t', '<', '>', '"']) {
-        fault.get_or_insert(Malformed::StartLine);
-    }
-    let start = method.len() + 1;
-    let uri = Span { start: start as u16, end: (start + uri.len()) as u16 };
-    Ok((Start::Request { method: Method::from(method), uri }, after))
-}
-
-/// Finds the header field lines between the start line and the empty line.
-fn index(head: &str, from: usize, fault: &mut Option<Malformed>) -> Result<SmallVec<[Line; 24]>, Malformed> {
-    let octets = head.as_bytes();
-    let mut lines = SmallVec::new();
-    let mut at = from;
-    let stop = octets.len().saturating_sub(2);
-    while at < stop {
-        let name_length = octets[at..].iter().take_while(|&&octet| TOKEN[usize::from(octet)]).count();
-        let behind = at + name_length;
-        // A CR with its LF ends the line; any other CR or LF, or a NUL, stands nowhere.
-        let Some(end) = memchr::memchr3(b'\r', b'\n', 0, &octets[behind..]).map(|found| behind + found) else { break };
-        if !octets[end..].starts_with(b"\r\n") {
-            return Err(Malformed::ControlCharacter);
-        }
-        let lf = end + 1;
-        if lines.len() == MAX_LINES {
-            // Those before it suffice for a response.
-            fault.get_or_insert(Malformed::TooLarge);
-            break;
-        }
-        match octets[behind..end].trim_ascii_start() {
-            [b':', value @ ..] if name_length > 0 => {
-                let start = end - value.trim_ascii_start().len();
-                let value = Span { start: start as u16, end: (start + value.trim_ascii().len()) as u16 };
-                let text = Span { start: at as u16, end: behind as u16 };
-                lines.push(Line { name: Name::of(&head[at..behind]), text, value, end: (lf + 1) as u16 });
-            }
-            _ => {
-                fault.get_or_insert(Malformed::HeaderLine);
-            }
-        }
-        at = lf + 1;
-    }
-    Ok(lines)
-}
-
 /// `1*DIGIT LWS Method`, the number below 2³² (§20.16, §8.1.1.5).
 fn cseq(value: &str) -> Option<CSeq> {
     let (number, method) = value.split_once([' ', '\t'])?;
     let method = method.trim();
     let digits = number.bytes().all(|octet| octet.is_ascii_digit());
-    (digits && is_token(method)).then_some(())?;
+    (digits && is_token(method.as_bytes())).then_some(())?;
     Some(CSeq { number: number.parse().ok()?, method: Method::from(method) })
 }
-
-/// Whether `text` is a token (RFC 3261 §25.1).
-pub fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|octet| TOKEN[usize::from(octet)])
-}
-
-/// The octets that a token may have: each name of each header field line is held against it.
-static TOKEN: [bool; 256] = {
-    let mut allowed = [false; 256];
-    let mut octet = 0;
-    while octet < 128 {
-        allowed[octet] = (octet as u8).is_ascii_alphanumeric();
-        octet += 1;
-    }
-    let marks = b"-.!%*_+`'~";
-    let mut at = 0;
-    while at < marks.len() {
-        allowed[marks[at] as usize] = true;
-        at += 1;
-    }
-    allowed
-};
 
 #[cfg(test)]
 mod tests {

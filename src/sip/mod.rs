@@ -12,7 +12,9 @@ mod address;
 mod auth;
 pub mod digest;
 mod edit;
+mod essentials;
 mod framing;
+mod index;
 mod message;
 mod method;
 mod name;
@@ -28,14 +30,15 @@ mod via;
 pub use address::{NameAddr, tag};
 pub use auth::{Challenge, Credentials};
 pub use edit::{Draft, Edits, Field};
+pub use essentials::{Essentials, Unreadable};
 pub use framing::{Frame, Framer, FramingError, MAX_HEAD, MAX_MESSAGE};
-pub use message::{CSeq, HeaderLine, MAX_LINES, Malformed, Message, Rejected, is_token, split_list};
+pub use message::{CSeq, HeaderLine, MAX_LINES, Malformed, Message, Rejected, split_list};
 pub use method::Method;
 pub use name::Name;
 pub use part::{is_media_type, media_type, sdp_part, with_sdp};
 pub use place::place;
 pub use reserved::{Keeper, keeper};
-pub use text::{Params, ValueError, decimal, quote, unquote};
+pub use text::{Params, ValueError, decimal, is_token, legible, quote, unquote};
 pub use uri::{Scheme, Uri, host_ip};
 pub use values::{
     Diversion, HistoryInfo, RAck, Reason, Refresher, Replaces, SessionExpires, UserToUser, has_option, option_tags,

@@ -22,7 +22,11 @@ macro_rules! names {
 
             /// The name written as `text` in any case, in full or compact form.
             pub fn of(text: &str) -> Self {
-                let text = text.as_bytes();
+                Self::of_octets(text.as_bytes())
+            }
+
+            /// The same for a name whose octets nobody has looked at.
+            pub(super) fn of_octets(text: &[u8]) -> Self {
                 if let [letter] = text {
                     return match letter.to_ascii_lowercase() {
                         $($( $compact => Self::$variant, )?)*

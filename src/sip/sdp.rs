@@ -5,6 +5,7 @@
 //! what nobody here understands pass octet for octet. Lenient in: lines may end in LF alone, and empty
 //! lines at the end do not matter.
 
+use super::text::legible;
 use bytes::{BufMut, Bytes, BytesMut};
 use bytestring::ByteString;
 use smallvec::SmallVec;
@@ -445,16 +446,7 @@ fn content(sdp: &Sdp) -> impl Iterator<Item = &[u8]> {
 }
 
 fn text_of(octets: &Bytes) -> ByteString {
-    if let Ok(text) = ByteString::try_from(octets.clone()) {
-        return text;
-    }
-    let mut copy = octets.to_vec();
-    while let Err(error) = std::str::from_utf8(&copy) {
-        let at = error.valid_up_to();
-        let end = error.error_len().map_or(copy.len(), |length| at + length);
-        copy[at..end].fill(b'?');
-    }
-    ByteString::try_from(copy).unwrap_or_default()
+    ByteString::try_from(octets.clone()).unwrap_or_else(|_| ByteString::from(legible(octets)))
 }
 
 /// Where the fields of a line lie, blanks between them.

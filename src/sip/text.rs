@@ -218,6 +218,39 @@ pub(super) fn split_unquoted(text: &str, separator: u8) -> impl Iterator<Item = 
     })
 }
 
+/// Whether `text` is a token (RFC 3261 §25.1).
+pub fn is_token(text: impl AsRef<[u8]>) -> bool {
+    let text = text.as_ref();
+    !text.is_empty() && text.iter().all(|&octet| TOKEN[usize::from(octet)])
+}
+
+/// The octets that a token may have.
+static TOKEN: [bool; 256] = {
+    let mut allowed = [false; 256];
+    let mut octet = 0;
+    while octet < 128 {
+        allowed[octet] = (octet as u8).is_ascii_alphanumeric();
+        octet += 1;
+    }
+    let marks = b"-.!%*_+`'~";
+    let mut at = 0;
+    while at < marks.len() {
+        allowed[marks[at] as usize] = true;
+        at += 1;
+    }
+    allowed
+};
+
+/// `octets` as text of the same length: what is not UTF-8 reads as `?`, octet for octet.
+pub fn legible(octets: &[u8]) -> String {
+    let mut text = String::with_capacity(octets.len());
+    for chunk in octets.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| '?'));
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

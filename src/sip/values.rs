@@ -4,10 +4,10 @@
 //! way the RFC has it.
 
 use super::address::NameAddr;
-use super::message::{Message, is_token};
+use super::message::Message;
 use super::method::Method;
 use super::name::Name;
-use super::text::{Params, ValueError, decimal, find_unquoted, quote, unquote};
+use super::text::{Params, ValueError, decimal, find_unquoted, is_token, quote, unquote};
 use super::uri::Uri;
 use std::borrow::Cow;
 use std::fmt;

@@ -17,7 +17,7 @@
 use super::{Rejection, reject};
 use crate::flow::Transport;
 use crate::sip::sdp::{Direction, MediaView, Sdp};
-use crate::sip::{Message, Method, Name, media_type, sdp_part, tag};
+use crate::sip::{Message, Method, Name, legible, media_type, sdp_part, tag};
 use crate::trunk::{Kind, Trunk};
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -127,12 +127,10 @@ fn tidy(sdp: &Bytes) -> Option<Bytes> {
         out.put_slice(b"\r\n");
     }
     // What is in another character set is for people to read.
-    while let Err(error) = std::str::from_utf8(&out) {
-        let (at, length) = (error.valid_up_to(), error.error_len());
-        let end = length.map_or(out.len(), |length| at + length);
-        out[at..end].fill(b'?');
-    }
-    Some(out.freeze())
+    Some(match std::str::from_utf8(&out) {
+        Ok(_) => out.freeze(),
+        Err(_) => Bytes::from(legible(&out)),
+    })
 }
 
 /// What stands between the line feeds.
