@@ -120,11 +120,15 @@ const INVALID: [(&str, u16, Fault, &str); 16] = [
 const EITHER: [(&str, Option<Fault>, &str); 8] = [
     ("lwsstart", Some(Whole(Malformed::StartLine)), "3.1.2.9: blanks between the parts of the request line"),
     ("trws", Some(Whole(Malformed::StartLine)), "3.1.2.10: a blank behind the request line"),
-    ("escruri", None, "3.1.2.11: header fields in the Request-URI; no Request-URI of ours has any"),
+    (
+        "escruri",
+        Some(Field(Unreadable { field: None, fault: ValueError::Trailing })),
+        "3.1.2.11: header fields in the Request-URI",
+    ),
     ("baddate", None, "3.1.2.12: a Date that nobody here reads"),
-    ("regbadct", None, "3.1.2.13: a Contact with ? and no brackets"),
-    ("badaspec", None, "3.1.2.14: blanks between the brackets and the address; those that leave have none"),
-    ("baddn", None, "3.1.2.15: a display name that needs quotes; those that leave have them"),
+    ("regbadct", Some(unreadable(Name::Contact, ValueError::Token)), "3.1.2.13: a Contact with ? and no brackets"),
+    ("badaspec", None, "3.1.2.14: blanks between brackets and address; those that leave have none"),
+    ("baddn", None, "3.1.2.15: a display name that needs quotes (TDR-64); those that leave have them"),
     ("badbranch", None, "3.2.1: a branch of the cookie alone; matched as RFC 2543 has it"),
 ];
 

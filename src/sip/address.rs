@@ -34,7 +34,7 @@ impl<'a> NameAddr<'a> {
     ///
     /// [`ValueError::Unbalanced`] for a quote or bracket without end, [`ValueError::Trailing`] for text that
     /// is not parameters behind the bracket, [`ValueError::Token`] for a display name with a semicolon and
-    /// no quotes, [`ValueError::Empty`] where there is no URI.
+    /// no quotes and for a `?` without brackets (§20.10), [`ValueError::Empty`] where there is no URI.
     pub fn parse(value: &'a str) -> Result<Self, ValueError> {
         let value = value.trim_ascii();
         if !is_closed(value) {
@@ -73,6 +73,8 @@ impl<'a> NameAddr<'a> {
             "" => Err(ValueError::Empty),
             _ if uri.contains('"') => Err(ValueError::Unbalanced),
             _ if uri.contains([' ', '\t', '>', ',']) => Err(ValueError::Trailing),
+            // RFC 4475 §3.1.2.13
+            _ if uri.contains('?') => Err(ValueError::Token),
             _ => Ok(Self { display: Display::None, uri, params: Params::new(params) }),
         }
     }
@@ -162,13 +164,13 @@ mod tests {
             ),
             ("Bell, Alexander <sip:a@example.com>", Some("Bell, Alexander"), "sip:a@example.com", None),
             ("caller<sip:caller@example.com>;tag=323", Some("caller"), "sip:caller@example.com", Some("323")),
-            ("< sip:a@example.com >", None, "sip:a@example.com", None),
             (
                 "<sip:b@example.com?Replaces=c%40d%3Bto-tag%3D1>",
                 None,
                 "sip:b@example.com?Replaces=c%40d%3Bto-tag%3D1",
                 None,
             ),
+            ("< sip:a@example.com >", None, "sip:a@example.com", None),
             ("tel:+14255550123;ext=5", None, "tel:+14255550123", None),
             ("*", None, "*", None),
         ] {
@@ -200,6 +202,7 @@ mod tests {
             ("\"Alice\"", ValueError::Unbalanced),
             ("<sip:a@example.com>;x=\"y", ValueError::Unbalanced),
             ("<sip:a@example.com> x", ValueError::Trailing),
+            ("sip:a@example.com?Route=%3Csip:b.example.com%3E", ValueError::Token),
             ("<sip:a@example.com>, <sip:b@example.com>", ValueError::Trailing),
             ("sip:a@example.com, sip:b@example.com", ValueError::Trailing),
             ("sip:a@example.com;x=<sip:b@example.com>", ValueError::Token),

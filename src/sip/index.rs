@@ -117,12 +117,23 @@ impl Walk<'_> {
     /// One header field line and what is folded into it; returns where its CRLF stands.
     fn line(&mut self, at: usize) -> Result<usize, Malformed> {
         let octets = self.octets;
-        let colon = memchr::memchr3(b':', b'\r', b'\n', &octets[at..]).map(|found| at + found).ok_or(self.endless)?;
-        let text = octets[at..colon].trim_ascii_end();
-        if octets[colon] != b':' {
-            self.fault.get_or_insert(Malformed::HeaderLine);
-            return self.line_end(at);
+        let mut colon = at;
+        loop {
+            colon += memchr::memchr3(b':', b'\r', b'\n', &octets[colon..]).ok_or(self.endless)?;
+            match octets[colon..] {
+                [b':', ..] => break,
+                // RFC 2543 let a line be folded in front of its colon.
+                [b'\r', b'\n', b' ' | b'\t', ..] => {
+                    self.folded = true;
+                    colon += 2;
+                }
+                _ => {
+                    self.fault.get_or_insert(Malformed::HeaderLine);
+                    return self.line_end(at);
+                }
+            }
         }
+        let text = octets[at..colon].trim_ascii_end();
         let end = self.value_end(colon + 1)?;
         let name = Name::of_octets(text);
         if name == Name::Other && !is_token(text) {
