@@ -89,6 +89,10 @@ fn readable(sdp: &Bytes, parsed: &Sdp, rule: &'static str) -> Result<(), Rejecti
     if lines(sdp).any(|line| odd(line.trim_ascii_end())) {
         return reject(rule, "session description: a line of another kind than the RFC has");
     }
+    let unseen = |octet: &u8| octet.is_ascii_control() && !matches!(octet, b'\t' | b'\r');
+    if lines(sdp).any(|line| has_words(line) && line.iter().any(unseen)) {
+        return reject(rule, "session description: a control character");
+    }
     let origin = parsed.origin();
     let numbers = [origin.session_id, origin.version].iter().all(|number| number.parse::<u64>().is_ok());
     if !numbers || origin.username.contains([' ', '\t']) {
@@ -101,8 +105,7 @@ fn readable(sdp: &Bytes, parsed: &Sdp, rule: &'static str) -> Result<(), Rejecti
 /// The hub answers 410 to what it cannot read (TDR-142); phones and exchanges write LF, `s=` and blanks too many.
 fn tidy(sdp: &Bytes) -> Option<Bytes> {
     let wide = |line: &[u8]| {
-        matches!(line.first(), Some(b'v' | b'o' | b'c' | b't' | b'm'))
-            && (line.contains(&b'\t') || line.windows(2).any(|two| two == b"  ") || line.ends_with(b" "))
+        has_words(line) && (line.contains(&b'\t') || line.windows(2).any(|two| two == b"  ") || line.ends_with(b" "))
     };
     let good = |line: &[u8]| line.ends_with(b"\r") && line.len() > 3 && !wide(&line[..line.len() - 1]);
     let ended = sdp.strip_suffix(b"\n");
@@ -116,7 +119,7 @@ fn tidy(sdp: &Bytes) -> Option<Bytes> {
             // RFC 8866 §5: no other line may be there and say nothing.
             _ if line.len() < 3 => continue,
             _ if wide(line) => {
-                let words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+                let words = line.split(|octet| matches!(octet, b' ' | b'\t')).filter(|word| !word.is_empty());
                 words.enumerate().for_each(|(at, word)| {
                     out.put_slice(if at == 0 { b"" } else { b" " });
                     out.put_slice(word);
@@ -131,6 +134,11 @@ fn tidy(sdp: &Bytes) -> Option<Bytes> {
         Ok(_) => out.freeze(),
         Err(_) => Bytes::from(legible(&out)),
     })
+}
+
+/// Whether a line is words with one blank between them, and not text or an attribute.
+fn has_words(line: &[u8]) -> bool {
+    matches!(line.first(), Some(b'v' | b'o' | b'c' | b't' | b'm'))
 }
 
 /// What stands between the line feeds.

@@ -207,6 +207,9 @@ fn what_cannot_be_read_is_no_description_tdr_142() {
     assert_eq!(rule(seen(&teams(), TO_HUB, &[], "v=1\r\n")), "TDR-142");
     assert_eq!(rule(seen(&genesys(Termination::Fqdn), TO_GENESYS, &[], "v=1\r\n")), "RFC 8866 §5");
     assert_eq!(rule(seen(&teams(), TO_HUB, &[], &sdp("c=IN IP4 192.0.2.7\r\n", ""))), "RFC 8866 §5.7");
+    // The fuzzer found that a form feed was taken for a blank: what was made of it could not leave.
+    let form_feed = SDP.replacen("192.0.2", "192.0  \x0c2", 1);
+    assert_eq!(rule(seen(&teams(), TO_HUB, &[], &form_feed)), "TDR-142");
 }
 
 #[test]
