@@ -8,8 +8,9 @@ use bytes::{Bytes, BytesMut};
 use std::path::PathBuf;
 use tandem::sip::sdp::{Sdp, SdpError};
 use tandem::sip::{
-    Challenge, Credentials, Diversion, Edits, Essentials, Framer, HistoryInfo, Message, Method, Name, NameAddr, RAck, Reason,
-    Replaces, SessionExpires, Uri, UserToUser, ValueError, Via, decimal, option_tags, privacy, sdp_part, tag, top_via,
+    Challenge, Credentials, Diversion, Edits, Essentials, Framer, HistoryInfo, Message, Method, Name, NameAddr, RAck,
+    Reason, Replaces, SessionExpires, Uri, UserToUser, ValueError, Via, decimal, option_tags, privacy, sdp_part, tag,
+    top_via,
 };
 
 /// The rows of the manifest that this was written against.
@@ -304,7 +305,8 @@ fn what_may_be_either_is_in_the_table() {
     let table: String = rows
         .into_iter()
         .map(|row| {
-            let verdict = outcome(row.on_the_wire()).map_or_else(|why| format!("refused: {why}"), |()| "accepted".into());
+            let verdict =
+                outcome(row.on_the_wire()).map_or_else(|why| format!("refused: {why}"), |()| "accepted".into());
             format!("| `{}` | {verdict} |\n", row.path)
         })
         .collect();

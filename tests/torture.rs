@@ -163,7 +163,8 @@ fn every_message_of_rfc_4475_has_its_outcome() {
 
 #[test]
 fn no_message_of_rfc_4475_is_left_out() {
-    let rows = VALID.iter().map(|row| row.0).chain(INVALID.iter().map(|row| row.0)).chain(EITHER.iter().map(|row| row.0));
+    let rows =
+        VALID.iter().map(|row| row.0).chain(INVALID.iter().map(|row| row.0)).chain(EITHER.iter().map(|row| row.0));
     let mut rows: Vec<String> = rows.map(|name| format!("{name}.dat")).collect();
     rows.sort();
     assert_eq!(rows.len(), 50);

@@ -129,7 +129,7 @@ impl Leg {
 }
 
 /// `request` with these edits and credentials.
-fn with(request: &Message, mut edits: Edits, lines: &Lines) -> Message {
+fn with<'e>(request: &Message, mut edits: Edits<'e>, lines: &'e Lines) -> Message {
     for (name, value) in lines {
         edits.add(*name, value.as_str());
     }

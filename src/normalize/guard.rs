@@ -101,7 +101,7 @@ fn parsed(octets: Bytes) -> Result<Message, Rejection> {
 
 /// The edits that put a message right.
 struct Repairs<'e> {
-    edits: &'e mut Edits,
+    edits: &'e mut Edits<'static>,
     made: &'e mut bool,
 }
 
@@ -112,7 +112,7 @@ impl Repairs<'_> {
         self.edit().set(Name::From, format!("{display}<{uri}>;tag={}", from.tag().unwrap_or_default()));
     }
 
-    fn edit(&mut self) -> &mut Edits {
+    fn edit(&mut self) -> &mut Edits<'static> {
         *self.made = true;
         self.edits
     }
@@ -204,7 +204,7 @@ fn fields(to: &Trunk, message: &Message, repairs: &mut Repairs<'_>) -> Result<()
             match first.replace(line.value) {
                 None => {}
                 Some(first) if first == line.value => {
-                    repairs.edit().set(*name, first);
+                    repairs.edit().set(*name, first.to_owned());
                 }
                 Some(_) => return reject("RFC 3261 §7.3.1", format!("{} stands twice", name.as_str())),
             }
@@ -213,7 +213,7 @@ fn fields(to: &Trunk, message: &Message, repairs: &mut Repairs<'_>) -> Result<()
     if user_to_user > 1 {
         // GEN-66: several are thrown away together; `User-to-User` is looked for first.
         match message.header(Name::UserToUser) {
-            Some(first) => repairs.edit().set(Name::UserToUser, first).remove("x-User-to-User"),
+            Some(first) => repairs.edit().set(Name::UserToUser, first.to_owned()).remove("x-User-to-User"),
             None => {
                 let first = message.extension("x-user-to-user").next().unwrap_or("").to_owned();
                 repairs.edit().set("x-User-to-User", first)

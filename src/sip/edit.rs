@@ -8,6 +8,7 @@ use super::{Message, Method, Name};
 use bytes::{BufMut, Bytes, BytesMut};
 use bytestring::ByteString;
 use smallvec::SmallVec;
+use std::borrow::Cow;
 
 /// A header field by name: one the core knows, or an extension's.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -51,25 +52,25 @@ impl Field {
 }
 
 #[derive(Clone, Debug)]
-enum Edit {
+enum Edit<'e> {
     /// All lines go.
     Remove(Field),
     /// The first line gets this value, further ones go; without a line it is added.
-    Set(Field, ByteString),
+    Set(Field, Cow<'e, str>),
     /// A line is added behind all others.
-    Add(Field, ByteString),
+    Add(Field, Cow<'e, str>),
 }
 
 /// A list of differences between a message that came and the one that leaves. Later edits of the same
 /// field win over earlier [`set`](Self::set) and [`remove`](Self::remove); additions add up.
 #[derive(Clone, Debug, Default)]
-pub struct Edits {
-    start: Option<ByteString>,
-    edits: SmallVec<[Edit; 16]>,
+pub struct Edits<'e> {
+    start: Option<String>,
+    edits: SmallVec<[Edit<'e>; 16]>,
     body: Option<Bytes>,
 }
 
-impl Edits {
+impl<'e> Edits<'e> {
     /// No difference.
     pub fn new() -> Self {
         Self::default()
@@ -77,18 +78,18 @@ impl Edits {
 
     /// The start line becomes `METHOD uri SIP/2.0`.
     pub fn request_line(&mut self, method: &Method, uri: &str) -> &mut Self {
-        self.start = Some(ByteString::from(format!("{method} {} SIP/2.0", one_line(uri))));
+        self.start = Some(format!("{method} {} SIP/2.0", one_line(uri)));
         self
     }
 
     /// The start line becomes `SIP/2.0 status reason`.
     pub fn status_line(&mut self, status: u16, reason: &str) -> &mut Self {
-        self.start = Some(ByteString::from(format!("SIP/2.0 {status} {}", one_line(reason))));
+        self.start = Some(format!("SIP/2.0 {status} {}", one_line(reason)));
         self
     }
 
     /// All lines of `field` become the one value; where there is none it is added.
-    pub fn set(&mut self, field: impl Into<Field>, value: impl Into<ByteString>) -> &mut Self {
+    pub fn set(&mut self, field: impl Into<Field>, value: impl Into<Cow<'e, str>>) -> &mut Self {
         let field = field.into();
         self.forget(&field);
         self.edits.push(Edit::Set(field, value.into()));
@@ -104,7 +105,7 @@ impl Edits {
     }
 
     /// One more line of `field`, behind all others.
-    pub fn add(&mut self, field: impl Into<Field>, value: impl Into<ByteString>) -> &mut Self {
+    pub fn add(&mut self, field: impl Into<Field>, value: impl Into<Cow<'e, str>>) -> &mut Self {
         self.edits.push(Edit::Add(field.into(), value.into()));
         self
     }
@@ -120,7 +121,7 @@ impl Edits {
     }
 
     /// What to write for a line: `None` copies it.
-    fn of(&self, name: Name, text: &str) -> Option<(usize, &Edit)> {
+    fn of(&self, name: Name, text: &str) -> Option<(usize, &Edit<'e>)> {
         self.edits.iter().enumerate().find(|(_, edit)| match edit {
             Edit::Remove(field) | Edit::Set(field, _) => field.is(name, text),
             Edit::Add(..) => false,

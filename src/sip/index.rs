@@ -70,15 +70,15 @@ pub(super) struct Index {
 pub(super) fn index(octets: &Bytes) -> Result<Index, Malformed> {
     let window = &octets[..octets.len().min(MAX_HEAD)];
     let endless = if octets.len() > MAX_HEAD { Malformed::TooLarge } else { Malformed::NoEnd };
-    let mut walk = Walk { octets: window, endless, lines: Lines::new(), fault: None, folded: false, nuls: SmallVec::new() };
+    let mut walk =
+        Walk { octets: window, endless, lines: Lines::new(), fault: None, folded: false, nuls: SmallVec::new() };
     let first = walk.line_end(0)?;
     let start = start_line(&window[..first], &mut walk.fault)?;
     let end = walk.lines(first + 2)?;
     let Walk { lines, fault, folded, nuls, .. } = walk;
-    let head = octets.slice(..end);
-    let head = match ByteString::try_from(head.clone()) {
+    let head = match ByteString::try_from(octets.slice(..end)) {
         Ok(text) if !folded && nuls.is_empty() => text,
-        _ => masked(&head, &nuls),
+        _ => masked(&octets[..end], &nuls),
     };
     Ok(Index { start, start_end: (first + 2) as u16, lines, head, fault })
 }
@@ -234,7 +234,10 @@ fn start_line(line: &[u8], fault: &mut Option<Malformed>) -> Result<Start, Malfo
             return Err(Malformed::StartLine);
         }
         let status = [hundreds, tens, ones].iter().fold(0, |status, digit| status * 10 + u16::from(**digit - b'0'));
-        return Ok(Start::Response { status, reason: Span::new(line.len() - rest.len().saturating_sub(4), line.len()) });
+        return Ok(Start::Response {
+            status,
+            reason: Span::new(line.len() - rest.len().saturating_sub(4), line.len()),
+        });
     }
     if line.starts_with(b"SIP/") {
         return Err(Malformed::Version);

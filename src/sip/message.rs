@@ -168,7 +168,8 @@ impl Message {
                 Name::ContentLength => {
                     let value = self.head.get(line.value.range()).unwrap_or("");
                     let digits = !value.is_empty() && value.bytes().all(|octet| octet.is_ascii_digit());
-                    let found = digits.then(|| value.parse::<usize>().ok()).flatten().ok_or(Malformed::ContentLength)?;
+                    let found =
+                        digits.then(|| value.parse::<usize>().ok()).flatten().ok_or(Malformed::ContentLength)?;
                     if length.is_some_and(|earlier| earlier != found) {
                         return Err(Malformed::Repeated(Name::ContentLength));
                     }
@@ -192,7 +193,8 @@ impl Message {
         let missing = !seen & 0b1111;
         if missing | repeated != 0 {
             let first = (missing | repeated).trailing_zeros();
-            let name = [Name::From, Name::To, Name::CallId, Name::CSeq, Name::MaxForwards, Name::ContentType][first as usize];
+            let name =
+                [Name::From, Name::To, Name::CallId, Name::CSeq, Name::MaxForwards, Name::ContentType][first as usize];
             let absent = missing & 1 << first != 0;
             return Err(if absent { Malformed::Missing(name) } else { Malformed::Repeated(name) });
         }
