@@ -37,9 +37,6 @@ impl<'a> NameAddr<'a> {
     /// no quotes and for a `?` without brackets (§20.10), [`ValueError::Empty`] where there is no URI.
     pub fn parse(value: &'a str) -> Result<Self, ValueError> {
         let value = value.trim_ascii();
-        if !is_closed(value) {
-            return Err(ValueError::Unbalanced);
-        }
         let open = find_unquoted(value, b'<');
         let Some(behind) = value.get(open + 1..) else { return Self::bare(value) };
         let before = value[..open].trim_ascii();
@@ -59,6 +56,7 @@ impl<'a> NameAddr<'a> {
             return Err(ValueError::Empty);
         }
         let params = match rest.strip_prefix(';') {
+            Some(params) if !is_closed(params) => return Err(ValueError::Unbalanced),
             Some(params) => Params::new(params),
             None if rest.is_empty() => Params::default(),
             None => return Err(ValueError::Trailing),
@@ -70,8 +68,8 @@ impl<'a> NameAddr<'a> {
         let (uri, params) = split_at(value, b';').unwrap_or((value, ""));
         let uri = uri.trim_ascii_end();
         match uri {
+            _ if uri.contains('"') || !is_closed(params) => Err(ValueError::Unbalanced),
             "" => Err(ValueError::Empty),
-            _ if uri.contains('"') => Err(ValueError::Unbalanced),
             _ if uri.contains([' ', '\t', '>', ',']) => Err(ValueError::Trailing),
             // RFC 4475 §3.1.2.13
             _ if uri.contains('?') => Err(ValueError::Token),

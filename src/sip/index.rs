@@ -40,6 +40,9 @@ pub(super) struct Line {
     pub(super) end: u16,
 }
 
+/// Longer than any name that is in use. A line with a longer one is read all the same.
+const LONGEST_NAME: usize = 64;
+
 /// The lines of a head. More of them than any platform writes cost an allocation.
 pub(super) type Lines = SmallVec<[Line; 32]>;
 
@@ -117,36 +120,50 @@ impl Walk<'_> {
     /// One header field line and what is folded into it; returns where its CRLF stands.
     fn line(&mut self, at: usize) -> Result<usize, Malformed> {
         let octets = self.octets;
-        let mut colon = at;
-        loop {
-            colon += memchr::memchr3(b':', b'\r', b'\n', &octets[colon..]).ok_or(self.endless)?;
-            match octets[colon..] {
-                [b':', ..] => break,
-                // RFC 2543 let a line be folded in front of its colon.
-                [b'\r', b'\n', b' ' | b'\t', ..] => {
-                    self.folded = true;
-                    colon += 2;
+        // Most names end right in front of their colon, and soon. That nothing else is in front of it, the name tells.
+        let near = &octets[at..octets.len().min(at + LONGEST_NAME)];
+        let near = memchr::memchr(b':', near).and_then(|length| Some((at + length, name(&near[..length])?)));
+        let (colon, text, name) = match near {
+            Some((colon, name)) => (colon, &octets[at..colon], Some(name)),
+            None => match self.colon(at)? {
+                Some(colon) => {
+                    let text = octets[at..colon].trim_ascii_end();
+                    (colon, text, name(text))
                 }
-                _ => {
+                None => {
                     self.fault.get_or_insert(Malformed::HeaderLine);
                     return self.line_end(at);
                 }
-            }
-        }
-        let text = octets[at..colon].trim_ascii_end();
+            },
+        };
         let end = self.value_end(colon + 1)?;
-        let name = Name::of_octets(text);
-        if name == Name::Other && !is_token(text) {
+        let Some(name) = name else {
             if memchr::memchr(0, text).is_some() {
                 return Err(Malformed::ControlCharacter);
             }
             self.fault.get_or_insert(Malformed::HeaderLine);
             return Ok(end);
-        }
+        };
         let start = end - octets[colon + 1..end].trim_ascii_start().len();
         let value = Span::new(start, start + octets[start..end].trim_ascii_end().len());
         self.lines.push(Line { name, text: Span::new(at, at + text.len()), value, end: (end + 2) as u16 });
         Ok(end)
+    }
+
+    /// Where the colon stands that ends a name with blanks behind it; `None` when the line ends before. RFC 2543 let it be
+    /// folded there.
+    fn colon(&mut self, mut at: usize) -> Result<Option<usize>, Malformed> {
+        loop {
+            at += memchr::memchr3(b':', b'\r', b'\n', &self.octets[at..]).ok_or(self.endless)?;
+            match self.octets[at..] {
+                [b':', ..] => return Ok(Some(at)),
+                [b'\r', b'\n', b' ' | b'\t', ..] => {
+                    self.folded = true;
+                    at += 2;
+                }
+                _ => return Ok(None),
+            }
+        }
     }
 
     /// Where the CRLF of the line stands that begins at `at`, folds apart.
@@ -180,6 +197,12 @@ impl Walk<'_> {
             }
         }
     }
+}
+
+/// The name that `text` is; `None` when it is no token.
+fn name(text: &[u8]) -> Option<Name> {
+    let name = Name::of_octets(text);
+    (name != Name::Other || is_token(text)).then_some(name)
 }
 
 /// How far a value has been looked through for quoted strings; only a NUL in it makes anyone look.

@@ -376,11 +376,14 @@ fn list_end(text: &str) -> usize {
 
 /// `1*DIGIT LWS Method`, the number below 2³² (§20.16, §8.1.1.5).
 fn cseq(value: &str) -> Option<CSeq> {
-    let (number, method) = value.split_once([' ', '\t'])?;
-    let method = method.trim();
+    let blank = memchr::memchr2(b' ', b'\t', value.as_bytes())?;
+    let (number, method) = (&value[..blank], value[blank..].trim_ascii());
     let digits = number.bytes().all(|octet| octet.is_ascii_digit());
-    (digits && is_token(method.as_bytes())).then_some(())?;
-    Some(CSeq { number: number.parse().ok()?, method: Method::from(method) })
+    let method = match Method::known(method) {
+        Some(method) => method,
+        None => is_token(method).then(|| Method::Other(method.into()))?,
+    };
+    Some(CSeq { number: digits.then(|| number.parse().ok()).flatten()?, method })
 }
 
 #[cfg(test)]

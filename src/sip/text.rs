@@ -165,23 +165,28 @@ pub fn decimal(value: &str) -> Result<u32, ValueError> {
 
 /// Where `stop` first stands in `text` outside quoted strings; the length of `text` when it does not.
 pub(super) fn find_unquoted(text: &str, stop: u8) -> usize {
-    // Mostly there is no quote in front of it.
-    match memchr::memchr2(stop, b'"', text.as_bytes()) {
-        None => return text.len(),
-        Some(at) if text.as_bytes()[at] == stop => return at,
-        Some(_) => {}
-    }
-    let (mut quoted, mut escaped) = (false, false);
-    for (at, octet) in text.bytes().enumerate() {
-        match octet {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            _ if octet == stop && !quoted => return at,
-            _ => {}
+    let mut at = 0;
+    loop {
+        match memchr::memchr2(stop, b'"', &text.as_bytes()[at..]).map(|found| at + found) {
+            None => return text.len(),
+            Some(found) if text.as_bytes()[found] == stop => return found,
+            Some(quote) => match quoted_end(text, quote + 1) {
+                Some(end) => at = end,
+                None => return text.len(),
+            },
         }
     }
-    text.len()
+}
+
+/// What is behind the quoted string whose inside begins at `at`; `None` when it does not end.
+pub(super) fn quoted_end(text: &str, mut at: usize) -> Option<usize> {
+    loop {
+        at += memchr::memchr2(b'"', b'\\', text.as_bytes().get(at..)?)?;
+        match text.as_bytes()[at] {
+            b'"' => return Some(at + 1),
+            _ => at += 2,
+        }
+    }
 }
 
 /// What stands in front of the first `separator`, an ASCII character, and what behind it.
@@ -192,19 +197,14 @@ pub(super) fn split_at(text: &str, separator: u8) -> Option<(&str, &str)> {
 
 /// Whether every quoted string in `text` ends: else what is behind it could be read in two ways.
 pub(super) fn is_closed(text: &str) -> bool {
-    if memchr::memchr(b'"', text.as_bytes()).is_none() {
-        return true;
-    }
-    let (mut quoted, mut escaped) = (false, false);
-    for octet in text.bytes() {
-        match octet {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            _ => {}
+    let mut at = 0;
+    while let Some(quote) = memchr::memchr(b'"', &text.as_bytes()[at..]) {
+        match quoted_end(text, at + quote + 1) {
+            Some(end) => at = end,
+            None => return false,
         }
     }
-    !quoted
+    true
 }
 
 /// The pieces of `text` between separators outside quoted strings, empty ones and blanks included.

@@ -44,22 +44,25 @@ impl<'a> Uri<'a> {
     pub fn parse(text: &'a str) -> Result<Self, ValueError> {
         let text = text.trim_ascii();
         let (scheme, rest) = split_at(text, b':').ok_or(ValueError::Scheme)?;
-        let named = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
-            && scheme.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"+-.".contains(&octet));
-        if !named {
-            return Err(ValueError::Scheme);
-        }
+        let scheme = match scheme.as_bytes() {
+            b"sip" => Scheme::Sip,
+            b"tel" => Scheme::Tel,
+            _ if scheme.eq_ignore_ascii_case("sip") => Scheme::Sip,
+            _ if scheme.eq_ignore_ascii_case("sips") => Scheme::Sips,
+            _ if scheme.eq_ignore_ascii_case("tel") => Scheme::Tel,
+            [first, rest @ ..]
+                if first.is_ascii_alphabetic()
+                    && rest.iter().all(|octet| octet.is_ascii_alphanumeric() || b"+-.".contains(octet)) =>
+            {
+                Scheme::Other(scheme)
+            }
+            _ => return Err(ValueError::Scheme),
+        };
         // All octets are looked at, many at a time, rather than one after the other up to the first.
         let forbidden = |octet: u8| (octet <= b' ') | matches!(octet, 0x7f | b'"' | b'<' | b'>');
         if text.bytes().fold(false, |found, octet| found | forbidden(octet)) {
             return Err(ValueError::Token);
         }
-        let scheme = match scheme {
-            _ if scheme.eq_ignore_ascii_case("sip") => Scheme::Sip,
-            _ if scheme.eq_ignore_ascii_case("sips") => Scheme::Sips,
-            _ if scheme.eq_ignore_ascii_case("tel") => Scheme::Tel,
-            _ => Scheme::Other(scheme),
-        };
         let mut uri = Self { text, scheme, userinfo: None, host: "", port: None, params: "", headers: "" };
         match scheme {
             Scheme::Sip | Scheme::Sips => {
@@ -218,9 +221,7 @@ pub(super) fn host_port_of(text: &str) -> Result<(&str, Option<u16>), ValueError
     let valid = if host.starts_with('[') {
         host_ip(host).is_some()
     } else {
-        // An underscore is no host name, yet operators use it.
-        let allowed = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.' | b'_');
-        !host.is_empty() && host.bytes().all(allowed)
+        !host.is_empty() && host.bytes().all(|octet| HOST[usize::from(octet)])
     };
     if !valid {
         return Err(ValueError::Host);
@@ -232,6 +233,17 @@ pub(super) fn host_port_of(text: &str) -> Result<(&str, Option<u16>), ValueError
     };
     Ok((host, port))
 }
+
+/// The octets that a host name may have. An underscore is none of them, yet operators use it.
+static HOST: [bool; 256] = {
+    let mut allowed = [false; 256];
+    let mut octet = 0;
+    while octet < 128 {
+        allowed[octet] = (octet as u8).is_ascii_alphanumeric() || matches!(octet as u8, b'-' | b'.' | b'_');
+        octet += 1;
+    }
+    allowed
+};
 
 /// A port number: digits only, as `u16::from_str` would take a sign.
 pub(super) fn port_of(text: &str) -> Option<u16> {

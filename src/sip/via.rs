@@ -36,12 +36,14 @@ impl<'a> Via<'a> {
         if !super::is_token(transport) {
             return Err(ValueError::Token);
         }
-        if !is_closed(rest) {
-            return Err(ValueError::Unbalanced);
-        }
-        // A list is split outside angle brackets: one in a Via would hide where the value ends.
-        if find_unquoted(rest, b'<') < rest.len() {
-            return Err(ValueError::Token);
+        if memchr::memchr2(b'"', b'<', rest.as_bytes()).is_some() {
+            if !is_closed(rest) {
+                return Err(ValueError::Unbalanced);
+            }
+            // A list is split outside angle brackets: one in a Via would hide where the value ends.
+            if find_unquoted(rest, b'<') < rest.len() {
+                return Err(ValueError::Token);
+            }
         }
         let end = find_unquoted(rest, b';');
         let (host, port) = host_port_of(&rest[..end])?;
