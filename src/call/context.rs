@@ -3,6 +3,7 @@
 //! One [`Context`] serves all calls of an [`Edge`](crate::edge::Edge). A call borrows it for the length
 //! of one event; nothing here waits.
 
+use super::authorize::Sent;
 use super::leaving::Story;
 use super::{Admission, CallKey, Side};
 use crate::authentication::{Attempts, Sessions};
@@ -90,6 +91,8 @@ pub struct Context {
     pub heard_on: Option<FlowId>,
     /// Challenges of trunks that we have answered.
     pub sessions: Sessions,
+    /// Requests of no call that may be asked for credentials.
+    pub(super) alone: Vec<Sent>,
     /// What came back to challenges of ours.
     pub attempts: Attempts,
     outputs: VecDeque<Output>,
@@ -124,6 +127,7 @@ impl Context {
             story: None,
             heard_on: None,
             sessions: Sessions::default(),
+            alone: Vec::new(),
             attempts: Attempts::default(),
             outputs: VecDeque::new(),
             closing: Vec::new(),
