@@ -9,7 +9,7 @@
 #[expect(dead_code, reason = "some of it serves benches/load.rs")]
 mod lab;
 
-use lab::{DIRECTIONS, Lab, Load, Platform, Script, Transport, possible};
+use lab::{CUSTOMERS, Customer, DIRECTIONS, Lab, Load, Platform, Script, Transport, possible};
 use std::time::Duration;
 
 /// A few calls, so that one mixed up with another shows.
@@ -48,8 +48,9 @@ macro_rules! over_each_transport {
 
 const HUNG_UP: Script = Script { hung_up: true, ..Script::new("stays", "answers_and_hangs_up") };
 const NO_ANSWER: Script = Script { refusal: 480, ..Script::new("is_refused", "is_cancelled") };
+const NOBODY: &str = "+15005550199";
 const UNKNOWN: Script =
-    Script { refusal: 404, reached: false, number: Some("+15005550199"), ..Script::new("is_refused", "answers") };
+    Script { refusal: 404, reached: false, number: Some(NOBODY), ..Script::new("is_refused", "answers") };
 const MANY: Script = Script { talk: Duration::from_secs(3), ..Script::new("hangs_up", "answers") };
 const AT_ONCE: Load = Load { calls: 200, rate: 200, at_once: 200, ..FEW };
 
@@ -129,6 +130,55 @@ fn genesys_finds_its_trunk_in_each_other_form_gen_14_to_16() {
         let script = Script { genesys, genesys_uri: Some(uri), ..Script::new("hangs_up", "answers") };
         one_way(Platform::Teams, script, FEW);
     }
+}
+
+/// The calls of a customer's tenant behind the hub.
+fn of(customer: Customer) -> Script {
+    Script { customer: Some(customer), ..Script::new("knows_whom", "answers") }
+}
+
+#[test]
+fn two_tenants_behind_one_hub_are_told_apart_by_number_and_name_tdr_156_to_158() {
+    if !possible() {
+        return;
+    }
+    let lab = Lab::start(Transport::Tls, of(CUSTOMERS[0]), 2);
+    for customer in CUSTOMERS {
+        for caller in DIRECTIONS {
+            lab.play(of(customer), caller, FEW);
+        }
+    }
+    let options = lab.finish(&DIRECTIONS, 2 * FEW.total());
+    assert_eq!(options, 3, "TDR-40: the carrier's trunk asks each of the hub's names, and no customer's does");
+}
+
+/// A name that no trunk has, and what nobody has for a customer.
+#[test]
+fn what_is_of_neither_tenant_is_refused_tdr_158() {
+    if !possible() {
+        return;
+    }
+    let [contoso, fabrikam] = CUSTOMERS;
+    let refused = |customer, number| Script {
+        number: Some(number),
+        refusal: 404,
+        reached: false,
+        ..Script { caller: "is_refused", ..of(customer) }
+    };
+    let lab = Lab::start(Transport::Tls, refused(contoso, NOBODY), 2);
+    // Of nobody, of the other customer, and for a name that no customer has.
+    lab.play(refused(contoso, NOBODY), Platform::Genesys, FEW);
+    lab.play(refused(contoso, NOBODY), Platform::Teams, FEW);
+    lab.play(refused(contoso, fabrikam.queue), Platform::Teams, FEW);
+    lab.play(refused(fabrikam, contoso.queue), Platform::Teams, FEW);
+    let stranger = Customer { fqdn: "c9.sbc1.example.com", ..contoso };
+    lab.play(refused(stranger, contoso.queue), Platform::Teams, FEW);
+    // Who is asked how it is says so in each of its names, and in no other.
+    for (customer, refusal) in [(contoso, 200), (fabrikam, 200), (stranger, 404)] {
+        let asks = Script { caller: "asks_how_it_is", refusal, ..of(customer) };
+        lab.play(asks, Platform::Teams, FEW);
+    }
+    lab.finish(&DIRECTIONS, 0);
 }
 
 #[test]
