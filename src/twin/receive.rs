@@ -41,11 +41,11 @@ impl Inner {
             (method, true) => {
                 breaches.extend(self.side.request(&plain, &connection.names));
                 let options = method == "OPTIONS";
-                if options {
-                    breaches.extend(self.too_often(&plain));
-                }
                 let refused = refusal(&breaches).cloned();
                 let asked = if refused.is_none() { self.demand(&plain, &mut breaches) } else { None };
+                if options && asked.is_none() {
+                    breaches.extend(self.too_often(&plain));
+                }
                 self.note(false, connection, octets, plain.clone(), breaches);
                 if let Some(challenge) = asked {
                     return self.challenge(&plain, &challenge, connection);
