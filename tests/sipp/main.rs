@@ -79,7 +79,7 @@ fn a_call_goes_on_from_sip_to_sip2_and_sip3_tdr_123() {
 
 /// What a carrier says in User-to-User, as Genesys has to see it (GEN-65).
 const UUI: Script = Script {
-    carrier: true,
+    carrier: Some(""),
     uui: Some(("56a390f3d2b7310023a2;encoding=hex", "56a390f3d2b7310023a2;encoding=hex")),
     ..Script::new("hangs_up", "answers")
 };
@@ -109,6 +109,23 @@ const ASKS: Script = Script {
 #[test]
 fn we_prove_to_genesys_who_we_are_gen_26() {
     one_way(Platform::Teams, ASKS, FEW);
+}
+
+/// A carrier asks us in each call, and we ask it; by MD5, for SIPp knows nothing else.
+const CARRIER: &str = "authentication = { username = \"acme\", password_file = \"secret\", algorithms = [\"MD5\"] }\n\
+    credentials = { username = \"acme\", password_file = \"secret\" }";
+
+#[test]
+fn a_carrier_and_we_prove_who_we_are_both_ways() {
+    one_way(Platform::Teams, Script { carrier: Some(CARRIER), ..Script::new("proves", "answers") }, FEW);
+    one_way(Platform::Genesys, Script { carrier: Some(CARRIER), ..Script::new("hangs_up", "asks") }, FEW);
+}
+
+/// Whoever stands in for the carrier has another password: three tries, and nobody hears of it.
+#[test]
+fn who_does_not_know_the_password_of_a_carrier_is_refused() {
+    let script = Script { carrier: Some(CARRIER), refusal: 403, reached: false, ..Script::new("guesses", "answers") };
+    one_way(Platform::Teams, script, FEW);
 }
 
 /// The forms of an INVITE to Genesys beside the FQDN's: the trunk's keys, and what SIPp has to see.

@@ -103,8 +103,8 @@ pub struct Script {
     pub talk: Duration,
     /// What sip2 and sip3 of the hub do; without it all three names are one host, which does what `called` says.
     pub further: Option<[&'static str; 2]>,
-    /// Whether the hub's side is a carrier, a trunk of kind `generic`.
-    pub carrier: bool,
+    /// Further keys of the hub's trunk where a carrier stands in its place, a trunk of kind `generic`.
+    pub carrier: Option<&'static str>,
     /// User-to-User of the caller, and a pattern for that which the called side has to see.
     pub uui: Option<(&'static str, &'static str)>,
     /// Further keys of the Genesys trunk. Beside the configuration lies `secret`, which holds hunter2.
@@ -161,7 +161,7 @@ impl Script {
     /// A script whose caller does one thing and whose called side does another.
     pub const fn new(caller: &'static str, called: &'static str) -> Self {
         let (ring, talk) = (Duration::from_millis(20), Duration::from_millis(200));
-        let (further, carrier, uui) = (None, false, None);
+        let (further, carrier, uui) = (None, None, None);
         let (reached, hung_up, number, refusal) = (true, false, None, 486);
         let (genesys, genesys_uri, customer) = ("", None, None);
         Self {
@@ -283,8 +283,8 @@ impl Lab {
         keys.push(("workers", workers.to_string()));
         let trust = format!("tls = \"public\"\ntrust = \"{}/ca.pem\"", places.directory.display());
         // Over TCP and UDP these keys would have no effect, and be findings.
-        let kind = if script.carrier { CARRIER } else { "kind = \"teams\"" };
-        keys.push(("teams_kind", kind.to_owned()));
+        let carrier = script.carrier.map(|further| format!("{CARRIER}\n{further}"));
+        keys.push(("teams_kind", carrier.unwrap_or_else(|| "kind = \"teams\"".to_owned())));
         keys.push(("genesys_more", script.genesys.to_owned()));
         let tenants = if script.customer.is_some() { places.tenants() } else { String::new() };
         keys.push(("tenants", tenants));

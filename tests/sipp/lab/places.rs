@@ -178,6 +178,7 @@ to = ["genesys"]
             ("invite_cseq", "1".to_owned()),
             ("again", String::new()),
             ("proof", "\n[authentication username=acme password=hunter2]".to_owned()),
+            ("guess", "\n[authentication username=acme password=hunter3]".to_owned()),
             ("names_checks", names_checks(script.customer.is_some())),
             ("genesys_uri", script.genesys_uri.unwrap_or(GENESYS_URI).to_owned()),
             ("refusal", script.refusal.to_string()),
