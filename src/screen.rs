@@ -104,6 +104,14 @@ impl Refusal {
         }
     }
 
+    /// The reason phrase of the response: what is wrong, without the names that an operator gave to rules.
+    pub fn phrase(&self) -> String {
+        match self {
+            Self::Ruled(_) => "Not Acceptable Here".to_owned(),
+            other => other.to_string(),
+        }
+    }
+
     /// The header fields that say what would be acceptable.
     pub fn explain(&self, draft: &mut Draft) {
         match self {

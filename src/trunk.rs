@@ -169,9 +169,9 @@ pub struct Trunk {
     pub response_timeout: Duration,
     /// Interval of our out-of-dialog OPTIONS; `None`: none are sent (TDR-32, GEN-84).
     pub options_interval: Option<Duration>,
-    /// The most calls at once; `None`: no limit.
+    /// The most calls at once, from it and to it together; `None`: no limit.
     pub max_calls: Option<u32>,
-    /// The most new calls in a second; `None`: no limit.
+    /// The most new calls in a second, likewise; `None`: no limit.
     pub max_call_rate: Option<u32>,
     /// Calling code of numbers without `+` that come from it, digits only; empty: that of the element.
     pub country_code: Arc<str>,

@@ -28,6 +28,7 @@ pub mod leg;
 mod modify;
 mod moving;
 mod noted;
+mod places;
 mod ringing;
 pub mod saved;
 pub mod session_timer;
@@ -104,7 +105,7 @@ impl Side {
 
 /// Limits that hold over all workers, behind a handle that a simulation replaces (GEN-83).
 pub trait Admission {
-    /// Counts a new call of `trunk`, if its limits allow one more: calls at once, new calls a second.
+    /// Counts a new call from or to `trunk`, if its limits allow one more: calls at once, new calls a second.
     fn admit(&self, trunk: TrunkId, now: Now, max_calls: Option<u32>, max_rate: Option<u32>) -> Admit;
     /// A call that was admitted is over.
     fn release(&self, trunk: TrunkId);
@@ -227,7 +228,7 @@ pub struct Call {
     held_answer: Option<Bytes>,
     /// Header fields of the callee's last response that cross with the next one.
     crossing: Vec<(Field, String)>,
-    admitted: Option<TrunkId>,
+    places: places::Places,
     /// Its place among the entries of its conversation (GEN-79).
     entry: Option<u64>,
     recorded: bool,

@@ -9,6 +9,7 @@ use super::description::Descriptions;
 use super::dialog::Dialog;
 use super::forks::Forks;
 use super::leg::{Leg, LegState};
+use super::places::Places;
 use super::session_timer::SessionTimer;
 use super::{Call, CallKey, Phase, Side};
 use crate::event::CallRecord;
@@ -139,12 +140,11 @@ impl Call {
         let [caller, callee] = saved.legs;
         let caller = restore_leg(cx, key, Side::Caller, caller, caller_trunk);
         let callee = restore_leg(cx, key, Side::Callee, callee, callee_trunk);
-        // Counted again, past any limit: the call is there, and its end will give its place back.
-        // An emergency call never had one.
-        let admitted = (!saved.record.emergency).then_some(caller.trunk.id);
-        if let Some(trunk) = admitted {
-            let _ = cx.admission.admit(trunk, cx.now, None, None);
-        }
+        // An emergency call never had a place.
+        let places = match saved.record.emergency {
+            true => Places::default(),
+            false => Places::taken_up(cx, caller.trunk.id, callee.trunk.id),
+        };
         let left = saved.max_call_ms.saturating_sub(cx.now.unix_ms);
         let record = saved.record.into_owned();
         cx.set_timer(key, Timer::MaxCall, Duration::from_millis(left));
@@ -152,7 +152,7 @@ impl Call {
             key,
             id: record.id,
             phase: Phase::Answered,
-            admitted,
+            places,
             entry: None,
             caller,
             callee: Some(callee),

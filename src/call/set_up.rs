@@ -9,6 +9,7 @@ use super::description::{answer_for, described, offer_for};
 use super::dialog::Dialog;
 use super::forks::Forks;
 use super::leg::{Cancel, Incoming, Leg, LegState, Outgoing, Purpose};
+use super::places::Places;
 use super::session_timer::{SessionTimer, min_se};
 use super::{Call, CallKey, Parties, Phase, Reliable, Side, Then};
 use crate::event::{CallRecord, EndedBy, EventKind};
@@ -187,7 +188,7 @@ impl Call {
             reliable,
             held_answer: None,
             crossing: Vec::new(),
-            admitted: (!decision.emergency).then_some(trunk.id),
+            places: if decision.emergency { Places::default() } else { Places::admitted(trunk.id) },
             entry: None,
             recorded: false,
             epoch: 0,
@@ -233,9 +234,18 @@ impl Call {
         let Some(target) = self.targets.pop() else {
             return self.refuse_caller(cx, 503, "No target left", "no target could be tried", None);
         };
-        let (Some(attempt), Some(trunk)) = (&mut self.attempt, cx.snapshot.trunk(target.trunk).cloned()) else {
+        let Some(trunk) = cx.snapshot.trunk(target.trunk).cloned().filter(|_| self.attempt.is_some()) else {
             return self.refuse_caller(cx, 500, "Trunk is gone", "the trunk of the route is gone", None);
         };
+        if let Err(why) = self.take_place(cx, &trunk) {
+            // The next trunk may have room, and else another SBC (GEN-83).
+            self.targets.retain(|other| other.trunk != target.trunk);
+            return match self.targets.is_empty() {
+                true => self.refuse_caller(cx, 503, "Too many calls", &why, None),
+                false => self.try_next(cx),
+            };
+        }
+        let Some(attempt) = &mut self.attempt else { return };
         attempt.target = Some(target);
         attempt.rang = false;
         attempt.early = None;

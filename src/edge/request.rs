@@ -131,7 +131,8 @@ impl Edge {
                         if let Some(record) = record {
                             self.cx.event(Some(record.id), EventKind::CallRefused(Arc::new(record)));
                         }
-                        self.refuse(id, &request, via.as_deref(), status, &reason, |draft| refusal.explain(draft));
+                        let phrase = refusal.phrase();
+                        self.refuse(id, &request, via.as_deref(), status, &phrase, |draft| refusal.explain(draft));
                     }
                 }
             }
