@@ -81,8 +81,6 @@ pub struct Context {
     pub admission: Arc<dyn Admission + Send + Sync>,
     /// Whether new calls are refused.
     pub draining: bool,
-    /// How often conversations of Genesys have entered here for a number and are still there (GEN-79).
-    pub(super) entries: HashMap<u64, u32, foldhash::fast::RandomState>,
     /// The call whose event is at hand.
     pub call: Option<Uuid>,
     /// What the operator's rules may know of it; `None` where there are no rules.
@@ -122,7 +120,6 @@ impl Context {
             dialogs: HashMap::default(),
             admission,
             draining: false,
-            entries: HashMap::default(),
             call: None,
             story: None,
             heard_on: None,

@@ -38,7 +38,7 @@ mod upkeep;
 pub use context::{Context, Timer};
 pub use leaving::Story;
 pub use moving::Departure;
-pub use noted::conversation;
+pub use noted::{Entries, conversation};
 pub use set_up::NewCall;
 
 use crate::event::{CallRecord, EndedBy};
@@ -103,12 +103,18 @@ impl Side {
     }
 }
 
-/// Limits that hold over all workers, behind a handle that a simulation replaces (GEN-83).
+/// Limits that hold over all workers, behind a handle that a simulation replaces (GEN-79, 83).
 pub trait Admission {
     /// Counts a new call from or to `trunk`, if its limits allow one more: calls at once, new calls a second.
     fn admit(&self, trunk: TrunkId, now: Now, max_calls: Option<u32>, max_rate: Option<u32>) -> Admit;
     /// A call that was admitted is over.
     fn release(&self, trunk: TrunkId);
+    /// A conversation has entered for a number (GEN-79); see [`Entries`].
+    fn enter(&self, entry: u64);
+    /// A call that entered is over.
+    fn exit(&self, entry: u64);
+    /// How often it has entered and is still there.
+    fn entered(&self, entry: u64) -> u32;
 }
 
 /// Whether a call may begin.

@@ -14,7 +14,8 @@ use super::session_timer::SessionTimer;
 use super::{Call, CallKey, Phase, Side};
 use crate::event::CallRecord;
 use crate::io::Output;
-use crate::trunk::Trunk;
+use crate::number::Number;
+use crate::trunk::{Kind, Trunk};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -145,6 +146,10 @@ impl Call {
             true => Places::default(),
             false => Places::taken_up(cx, caller.trunk.id, callee.trunk.id),
         };
+        // GEN-79: the conversation is still here, whoever has the call. Of a call from elsewhere it is that of the 2xx.
+        let called = Number::normalise(saved.record.callee.reveal(), "").ok();
+        let called = called.filter(|_| caller.trunk.kind == Kind::Genesys);
+        let entry = called.and_then(|called| cx.enter(&saved.record.conversation, &called));
         let left = saved.max_call_ms.saturating_sub(cx.now.unix_ms);
         let record = saved.record.into_owned();
         cx.set_timer(key, Timer::MaxCall, Duration::from_millis(left));
@@ -153,7 +158,7 @@ impl Call {
             id: record.id,
             phase: Phase::Answered,
             places,
-            entry: None,
+            entry,
             caller,
             callee: Some(callee),
             record,
