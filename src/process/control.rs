@@ -224,8 +224,9 @@ impl Control {
         let read = directory_file::of_settings(&settings);
         journal.alarm(alarms::directory(read.as_ref().err()));
         let directory = match read {
-            Ok(ReadDirectory { directory, findings }) => {
+            Ok(ReadDirectory { directory, findings, overlaps }) => {
                 warnings.extend(findings.iter().map(|finding| finding.to_string()));
+                journal.metrics().directory(directory.len(), &overlaps);
                 Arc::new(directory)
             }
             Err(finding) => {
@@ -239,7 +240,6 @@ impl Control {
             journal.alarm(alarms::tls(&trunk.trunk.name, fault.map(ToString::to_string)));
             warnings.extend(fault.map(ToString::to_string));
         }
-        journal.metrics().directory_entries(directory.len());
         shared.composer.change(|in_force| {
             in_force.settings = settings.clone();
             in_force.directory = directory;
