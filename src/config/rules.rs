@@ -284,11 +284,21 @@ fn never(rule: &Rule, section: &Section<'_>, trunks: &[TrunkSettings]) {
             .error(section.span(), "this rule never fires: responses have no request-uri")
             .remedy("message = \"request\"");
     }
-    if condition.direction == Direction::In {
+    let methods = &condition.methods;
+    let only = |known: &[Method]| !methods.is_empty() && methods.iter().all(|method| known.contains(method));
+    if only(&[Method::Ack]) && (condition.request == Some(false) || !condition.statuses.is_empty()) {
+        findings.error(section.place("method"), "this rule never fires: an ACK has no response").remedy("remove one");
         return;
     }
-    let template = |method: &Method| TEMPLATES.contains(method);
-    if !condition.methods.is_empty() && condition.methods.iter().all(template) {
+    if condition.direction == Direction::In {
+        if only(&[Method::Ack, Method::Cancel]) {
+            let message =
+                "this rule never fires: ACK and CANCEL are read as they come, and the answer to a CANCEL is not read";
+            findings.error(section.place("method"), message).remedy("name INVITE, UPDATE, INFO, BYE or OPTIONS");
+        }
+        return;
+    }
+    if only(&TEMPLATES) {
         let message = "this rule never fires: ACK, BYE, CANCEL, PRACK and NOTIFY leave as they have to be";
         findings.error(section.place("method"), message).remedy("name INVITE, UPDATE, INFO or OPTIONS");
     }
@@ -358,8 +368,20 @@ fn same_target(one: &Target, other: &Target) -> bool {
 /// What the platform of a trunk rejects, or the guard undoes.
 fn platforms(rule: &Rule, section: &Section<'_>, trunks: &[TrunkSettings]) {
     let condition = &rule.condition;
-    let Some(target) = rule.action.writes().filter(|_| condition.direction == Direction::Out) else { return };
+    if condition.direction == Direction::In {
+        return;
+    }
     let findings = section.findings();
+    let concerned = trunks.iter().map(|trunk| &trunk.trunk);
+    let concerned = concerned.filter(|trunk| condition.trunks.is_empty() || condition.trunks.contains(&trunk.id));
+    let concerned = concerned.filter(|trunk| trunk.kind != Kind::Generic);
+    for trunk in concerned.clone().filter(|trunk| trunk.kind == Kind::Genesys) {
+        if let Some((rule, message, remedy)) = spoilt_for_genesys(&rule.action) {
+            let message = format!("trunk `{}`: {message}", trunk.name);
+            findings.warning(section.span(), message).remedy(remedy).rule(rule);
+        }
+    }
+    let Some(target) = rule.action.writes() else { return };
     let literal = match &rule.action {
         Action::Add(_, template) | Action::Set(_, template) => template.literal(),
         Action::Remove(_) | Action::Rename(..) | Action::Copy(..) | Action::Replace(..) => None,
@@ -368,8 +390,6 @@ fn platforms(rule: &Rule, section: &Section<'_>, trunks: &[TrunkSettings]) {
         let message = "neither platform takes a sips: URI: the message would be kept from leaving";
         findings.error(section.place("value"), message).remedy("write sip:").rule("TDR-1");
     }
-    let concerned = trunks.iter().map(|trunk| &trunk.trunk);
-    let concerned = concerned.filter(|trunk| condition.trunks.is_empty() || condition.trunks.contains(&trunk.id));
     for trunk in concerned {
         if let Some((rule, message, remedy)) = broken(trunk, &target, literal) {
             let message = format!("trunk `{}`: {message}", trunk.name);
@@ -379,6 +399,31 @@ fn platforms(rule: &Rule, section: &Section<'_>, trunks: &[TrunkSettings]) {
 }
 
 type Broken = (&'static str, String, &'static str);
+
+/// What Genesys reads otherwise than it is meant, whatever the value.
+fn spoilt_for_genesys(action: &Action) -> Option<Broken> {
+    let takes = |name: Name| action.removes() == Some(Target::Header(Field::Known(name)));
+    let user_to_user = |field: &Field| match field {
+        Field::Known(name) => *name == Name::UserToUser,
+        Field::Extension(name) => name.eq_ignore_ascii_case("x-User-to-User"),
+    };
+    match action {
+        Action::Add(field, _) if user_to_user(field) => {
+            let message =
+                "beside one that is there already Genesys discards both: the guard keeps the first".to_owned();
+            Some(("GEN-66", message, "set it, instead of adding one"))
+        }
+        _ if takes(Name::PAssertedIdentity) => {
+            let message = "without an asserted number it is open who Genesys takes for the caller".to_owned();
+            Some((
+                "GEN-57",
+                message,
+                "remove it where it comes in: direction = \"in\", or asserted_identity = \"strip\" there",
+            ))
+        }
+        _ => None,
+    }
+}
 
 fn broken(trunk: &Trunk, target: &Target, literal: Option<&str>) -> Option<Broken> {
     let hub = match trunk.kind {

@@ -5,7 +5,7 @@ use crate::sip::{Field, HeaderLine, Malformed, Message, Method, Name, NameAddr, 
 use bytes::{BufMut, Bytes, BytesMut};
 
 /// The longest header line that leaves or is read, in octets (TDR-72, GEN-64).
-const MAX_LINE: usize = 8 * 1024;
+pub(super) const MAX_LINE: usize = 8 * 1024;
 
 /// A message under work.
 pub(super) struct Work<'m> {
@@ -116,6 +116,10 @@ impl<'m> Work<'m> {
         let display = matches!(part, Target::FromDisplay | Target::ToDisplay);
         if !self.is_initial() || (value.is_empty() && !display) || self.part(part).unwrap_or("") == value {
             return false;
+        }
+        if value.len() > MAX_LINE {
+            self.spoilt.get_or_insert(format!("{} becomes longer than {MAX_LINE} octets", part.as_str()));
+            return true;
         }
         if !display && let Err(why) = readable(&value, part.as_str()) {
             self.spoilt.get_or_insert(why);

@@ -124,6 +124,7 @@ fn rules_that_can_never_fire_are_found() {
             "responses have no request-uri",
         ),
         (&["method = [\"BYE\", \"ACK\"]\nremove = \"Reason\""], Error, None, "leave as they have to be"),
+        (&["method = \"ACK\"\nstatus = \"200\"\nremove = \"Reason\""], Error, None, "an ACK has no response"),
         (
             &["trunk = \"teams\"\nmessage = \"request\"\nmethod = \"INFO\"\nremove = \"X-A\""],
             Warning,
@@ -142,6 +143,12 @@ fn rules_that_can_never_fire_are_found() {
     ] {
         assert_found(&rules(all), severity, rule, words, "");
     }
+    let inbound =
+        |method: &str| format!("{LAB}\n[[rule]]\ndirection = \"in\"\nmethod = {method}\nremove = \"Reason\"\n");
+    assert_error(&inbound("[\"ACK\", \"CANCEL\"]"), "ACK and CANCEL are read as they come", "method =");
+    assert!(loaded(&inbound("[\"BYE\", \"CANCEL\"]")).is_ok_and(|loaded| loaded.warnings.is_empty()));
+    let many = format!("{LAB}{}", "\n[[rule]]\ndirection = \"in\"\nremove = \"Reason\"".repeat(1001));
+    assert_error(&many, "more than 1000 rules", "[[rule]]");
 }
 
 #[test]
@@ -182,6 +189,17 @@ fn rules_that_break_a_platform_s_rule_are_found() {
             "names no host of the hub",
         ),
         ("set = \"from-uri\"\nvalue = \"sips:a@b\"", Error, "TDR-1", "takes a sips: URI"),
+        (
+            "trunk = \"teams\"\nset = \"User-to-User\"\nvalue = \"00\"",
+            Warning,
+            "TDR-62",
+            "the hub uses no User-to-User",
+        ),
+        ("trunk = \"teams\"\ncopy = \"from-uri\"\nto = \"Call-Info\"", Warning, "TDR-62", "the hub uses no Call-Info"),
+        ("set = \"Remote-Party-ID\"\nvalue = \"<sip:+1@a>\"", Warning, "TDR-62", "`teams`: the guard removes Remote"),
+        ("set = \"Remote-Party-ID\"\nvalue = \"<sip:+1@a>\"", Warning, "GEN-57", "`genesys`: the guard removes Remote"),
+        ("trunk = \"genesys\"\nadd = \"x-User-To-User\"\nvalue = \"00\"", Warning, "GEN-66", "discards both"),
+        ("trunk = \"genesys\"\nremove = \"P-Asserted-Identity\"", Warning, "GEN-57", "who Genesys takes"),
     ] {
         assert_found(&rule(lines), severity, Some(rule_of), words, "");
     }
