@@ -374,11 +374,16 @@ fn ruled(cx: &mut Context, trunk: &Trunk, country_code: &str, request: &Message)
     if !cx.snapshot.rules.concern(trunk.id, Direction::In) && trunk.required_header.is_none() {
         return Ok(None);
     }
-    let caller = normalize::caller(trunk, country_code, request).number;
-    cx.story = Some(Story::arriving(trunk, caller, normalize::called(trunk, country_code, request).ok()));
+    cx.story = Some(story(trunk, country_code, request));
     let ruled = cx.arrive(trunk, request);
     cx.put_down();
     ruled.map_err(|rejection| Refusal::Ruled(rejection.text))
+}
+
+/// What the operator's rules may know of an INVITE that is no call yet.
+pub fn story(trunk: &Trunk, country_code: &str, request: &Message) -> Story {
+    let caller = normalize::caller(trunk, country_code, request).number;
+    Story::arriving(trunk, caller, normalize::called(trunk, country_code, request).ok())
 }
 
 /// What every request outside a dialog has to be: [`passable`], and without an unknown extension

@@ -131,8 +131,7 @@ impl Edge {
                         if let Some(record) = record {
                             self.cx.event(Some(record.id), EventKind::CallRefused(Arc::new(record)));
                         }
-                        let phrase = refusal.phrase();
-                        self.refuse(id, &request, via.as_deref(), status, &phrase, |draft| refusal.explain(draft));
+                        self.refuse_call(id, &request, via.as_deref(), &refusal, peer);
                     }
                 }
             }
