@@ -284,6 +284,19 @@ fn of_several_user_to_user_the_first_is_kept_gen_66() {
 }
 
 #[test]
+fn who_forwarded_is_told_in_one_way_only_gen_59() {
+    let (diversion, history) = ("Diversion: <sip:+496955502007@example.com>", "History-Info: <sip:1@a>;index=1");
+    let told = |message: &Message| [Name::Diversion, Name::HistoryInfo].map(|name| message.header(name).is_some());
+    assert_eq!(told(&repaired(to_genesys(&[history, diversion]))), [true, false]);
+    for one in [diversion, history] {
+        assert_eq!(to_genesys(&[one]).map(|m| m.is_some()), Ok(false), "{one}");
+    }
+    let mut trunk = genesys(Termination::Fqdn);
+    trunk.policy.forwarding = Forwarding::HistoryInfo;
+    assert_eq!(told(&repaired(seen(&trunk, TO_GENESYS, &[history, diversion], SDP))), [false, true]);
+}
+
+#[test]
 fn what_is_too_long_does_not_leave_tdr_72() {
     let long = format!("X-Long: {}", "a".repeat(MAX_LINE));
     for trunk in [teams(), genesys(Termination::Fqdn), generic()] {
