@@ -355,11 +355,8 @@ impl Call {
         via: Option<String>,
     ) {
         cx.transactions.set_server_user(id, self.key.0);
-        let request = match self.leg_at(side).map(|leg| cx.arrive(&leg.trunk, &request)) {
-            Some(Ok(Some(ruled))) => ruled,
-            // What rules would spoil is read as it came.
-            Some(Ok(None) | Err(_)) | None => request,
-        };
+        let ruled = self.leg_at(side).and_then(|leg| cx.arrive_within(&leg.trunk, &request));
+        let request = ruled.unwrap_or(request);
         let method = request.method().clone();
         let number = request.cseq().number;
         let early = self.early_fork(side, &request).map(|fork| dialog::sequence(&mut fork.cseq, number));
@@ -404,7 +401,7 @@ impl Call {
 
     /// A response to a request of this call.
     pub fn handle_response(&mut self, cx: &mut Context, client: ClientId, response: &Message) {
-        let ruled = self.leg_of(client).and_then(|leg| cx.arrive(&leg.trunk, response).ok().flatten());
+        let ruled = self.leg_of(client).and_then(|leg| cx.arrive_within(&leg.trunk, response));
         let response = ruled.as_ref().unwrap_or(response);
         if self.answer_challenge(cx, client, response) {
             return;
