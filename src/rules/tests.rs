@@ -72,8 +72,9 @@ fn what_replaces_keeps_its_blanks_and_grows_no_further_than_a_line() {
     // Sixty kB for each of sixty thousand letters would be 3.6 GB.
     let (big, letters) = ("b".repeat(30_000), "c".repeat(30_000));
     let message = message(&[&format!("X-Big: {big}"), &format!("X-Letters: {letters}")]);
+    let letter = Regex::new(".").unwrap();
     for part in ["X-Letters", "request-uri"] {
-        let each = Action::Replace(target(part), Regex::new(".").unwrap(), template("${header:X-Big}"));
+        let each = Action::Replace(target(part), letter.clone(), template("${header:X-Big}"));
         let spoilt = Rules::new(vec![rule(always(), each)]).apply(TRUNK, Direction::Out, &message, &Facts::default());
         assert_eq!(spoilt.unwrap_err().text, format!("{part} becomes longer than 8192 octets"));
     }

@@ -82,7 +82,7 @@ pub fn response(trunk: &Trunk, plain: &Plain) -> Vec<Breach> {
     let mut found = Findings::default();
     let (status, method) = (plain.status(), plain.method());
     // 503 says that another SBC may do better, 504 that another network did not answer; the rest would ring elsewhere.
-    let elsewhere = method == "INVITE" && status >= 500 && status < 600 && !matches!(status, 503 | 504);
+    let elsewhere = method == "INVITE" && (500..600).contains(&status) && !matches!(status, 503 | 504);
     found.note(!elsewhere, "GEN-80", || format!("{status} to an INVITE, on which Genesys tries another proxy"));
     if method == "INVITE" && (101..300).contains(&status) {
         contact(trunk, plain, &mut found);
