@@ -176,12 +176,16 @@ fn invite(trunk: &Trunk, plain: &Plain, found: &mut Findings) {
         let contact = PlainUri::read(address(plain.first("Contact")).uri).user.to_owned();
         found.note(!is_global(&contact), "TDR-51", || format!("anonymous From, but Contact shows {contact}"));
     } else {
-        // TDR-68: an extension of the caller's own network is shown as it is.
-        let own = from.number();
-        let digits = (1..=5).contains(&own.len()) && own.bytes().all(|octet| octet.is_ascii_digit());
-        found.refuse(digits || is_global(from.number()), "TDR-50", 403, || {
-            format!("From user {:?} is neither +E.164 nor an extension", from.user)
+        // TDR-130, 131: short numbers as well have `+` here.
+        let (number, digits) = (from.number(), from.number().strip_prefix('+'));
+        let short = digits.is_some_and(|digits| {
+            (1..4).contains(&digits.len())
+                && !digits.starts_with('0')
+                && digits.bytes().all(|octet| octet.is_ascii_digit())
         });
+        let rule = if number.bytes().all(|octet| octet.is_ascii_digit()) { "TDR-130" } else { "TDR-50" };
+        found
+            .refuse(short || is_global(number), rule, 403, || format!("From user {:?} is not + and digits", from.user));
         found.note(from.host.eq_ignore_ascii_case(&trunk.fqdn), "TDR-50", || {
             format!("From host {} is not the SBC's FQDN", from.host)
         });
@@ -309,7 +313,8 @@ pub(crate) mod tests {
             ("@sip.pstnhub.microsoft.com", "@192.0.2.9", "TDR-48", Some(404)),
             (";user=phone", "", "TDR-48", None),
             ("sip:+14255550123@sip", "sip:+14255550199@sip", "TDR-46", Some(404)),
-            ("From: \"Dana Example\" <sip:+", "From: \"Dana Example\" <sip:", "TDR-50", Some(403)),
+            ("From: \"Dana Example\" <sip:+", "From: \"Dana Example\" <sip:", "TDR-130", Some(403)),
+            ("<sip:+12065550144@sbc1.example.com>;tag", "<sip:1001@sbc1.example.com>;tag", "TDR-130", Some(403)),
             ("From: \"Dana Example\" <sip:+", "From: \"Dana Example\" <sip:dana", "TDR-50", Some(403)),
             ("sip:+14255550123@sip", "sip:+14255550123;npdi@sip", "TDR-47", Some(404)),
             ("m=audio 20500", "m=audio 0", "TDR-137", Some(488)),
