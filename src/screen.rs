@@ -255,7 +255,9 @@ struct Checked {
 
 fn checked(cx: &mut Context, room: Room, peer: &Peer, request: &Message) -> Result<Checked, Refusal> {
     let max_forwards = acceptable(request)?;
-    if Identity::of(request.call_id()).is_some_and(|minted| minted.node == room.node) {
+    // TDR-155: a proxy behind a trunk may send an emergency call back to us for the right trunk; Max-Forwards ends a circle.
+    let ours = Identity::of(request.call_id()).is_some_and(|minted| minted.node == room.node);
+    if ours && !is_emergency(&cx.snapshot, peer, request) {
         return Err(Refusal::Loop);
     }
     if request.header(Name::Replaces).is_some() {
@@ -271,7 +273,15 @@ fn checked(cx: &mut Context, room: Room, peer: &Peer, request: &Message) -> Resu
             return Err(Refusal::Malformed(name));
         }
     }
-    let offer = offer(request)?;
+    let offer = match offer(request) {
+        // TDR-153: the body tells the place, and the offer comes later (RFC 6442 §4.1).
+        Err(Refusal::MediaType)
+            if normalize::located(request, None).is_some() && is_emergency(&cx.snapshot, peer, request) =>
+        {
+            None
+        }
+        offer => offer?,
+    };
     let trunk = trunk_of(&cx.snapshot, peer, request)?;
     let way_back = request.values(Name::RecordRoute).next().map(|route| (Name::RecordRoute, route));
     let way_back = way_back.or(request.values(Name::Contact).next().map(|contact| (Name::Contact, contact)));
