@@ -350,7 +350,8 @@ fn prove(cx: &mut Context, peer: &Peer, trunk: &Trunk, request: &Message) -> Res
     let Some(authentication) = &trunk.authentication else { return Ok(()) };
     let (snapshot, source, random) = (cx.snapshot.clone(), peer.source.ip(), cx.minter.session_id());
     let (key, now_ms) = (&snapshot.nonce_key, cx.now.unix_ms);
-    match authentication.judge(key, &mut cx.attempts, trunk.id, source, now_ms, random, request) {
+    let emergency = is_emergency(&snapshot, peer, request);
+    match authentication.judge(key, &mut cx.attempts, trunk.id, source, now_ms, random, emergency, request) {
         Verdict::Accepted => {
             told(cx, Proof::Accepted);
             Ok(())
