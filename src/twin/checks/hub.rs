@@ -116,6 +116,9 @@ fn hygiene(plain: &Plain, found: &mut Findings) {
         found.refuse(!is_address(host), "TDR-44", 403, || format!("address in Record-Route: {value}"));
     }
     foreign(plain, found);
+    let named: Vec<&str> = plain.all("X-MS-SBC").collect();
+    let parts = named.first().is_none_or(|value| value.split('/').filter(|part| !part.is_empty()).count() >= 3);
+    found.note(named.len() <= 1 && parts, "TDR-61", || format!("X-MS-SBC is not one vendor/model/version: {named:?}"));
     if plain.method() != "NOTIFY" && plain.has("Content-Type") {
         let kind = plain.first("Content-Type").split(';').next().unwrap_or("").trim().to_ascii_lowercase();
         found.refuse(kind == "application/sdp", "TDR-59", 415, || format!("Content-Type {kind}"));
@@ -337,6 +340,8 @@ pub(crate) mod tests {
             ("X-MS-SBC: Example/Edge/1.0", "Record-Route: <sip:192.0.2.1;lr>", "TDR-44", Some(403)),
             ("X-MS-SBC: Example/Edge/1.0", "x-inin-cnv: 1", "GEN-63", None),
             ("X-MS-SBC: Example/Edge/1.0", "Diversion: <sip:+1425@a>", "TDR-62", None),
+            ("X-MS-SBC: Example/Edge/1.0", "X-MS-SBC: Example", "TDR-61", None),
+            ("X-MS-SBC: Example/Edge/1.0", "X-MS-SBC: A/B/1\r\nX-MS-SBC: A/B/1", "TDR-61", None),
             ("Session-Expires: 1800", "Session-Expires: 90", "TDR-97", Some(422)),
             ("To: <sip:+14255550123@", "To: <sip:+14255550123;phone-context=a@", "TDR-132", Some(404)),
             ("RTP/SAVP", "RTP/AVP", "TDR-134", Some(488)),
