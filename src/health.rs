@@ -155,7 +155,9 @@ impl Health {
         let symptom = if up { None } else { Some(symptom(outcome, noted)) };
         if up {
             state.taken = cx.now.monotonic;
-            if std::mem::take(&mut state.demoted) && trunk.kind == Kind::Teams {
+            // With its first answer as well: a worker started anew does not know what its predecessor raised.
+            let first = state.up.is_none();
+            if (std::mem::take(&mut state.demoted) || first) && trunk.kind == Kind::Teams {
                 cx.event(None, EventKind::Alarm(demotion(&trunk, &host, false)));
             }
         }

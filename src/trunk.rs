@@ -309,6 +309,19 @@ mod tests {
     }
 
     #[test]
+    fn a_trunk_is_called_over_its_transport_alone_but_for_large_requests_tdr_1_tdr_72() {
+        let over = |trunk: &Trunk| [Transport::Tls, Transport::Tcp, Transport::Udp].map(|own| trunk.travels_over(own));
+        let mut trunk = platforms::generic().into_trunk(TrunkId(0), "pbx", "sbc1.example.com", 5061);
+        trunk.transport = Transport::Tls;
+        trunk.large_over_tcp = true;
+        assert_eq!(over(&trunk), [true, false, false]);
+        trunk.transport = Transport::Udp;
+        assert_eq!(over(&trunk), [false, true, true]);
+        trunk.large_over_tcp = false;
+        assert_eq!(over(&trunk), [false, false, true]);
+    }
+
+    #[test]
     fn a_wildcard_stands_for_one_label() {
         assert!(name_matches("sbc1.example.com", "*.example.com"));
         assert!(!name_matches("a.sbc1.example.com", "*.example.com"));

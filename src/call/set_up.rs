@@ -294,16 +294,14 @@ impl Call {
         }
         normalize::introduce(&mut draft, &trunk, &cx.snapshot.edge.product);
         let offered = attempt.offer.is_some();
-        if let Some(offer) = &attempt.offer {
-            let offer = offer_for(trunk.kind, offer, None);
-            let sdp = leg.media.send(&offer);
-            let incoming = self.caller.incoming.as_ref().filter(|_| self.record.emergency);
-            let invite = incoming.map(|incoming| attempt.ruled.as_ref().unwrap_or(&incoming.request));
-            match invite.and_then(|invite| normalize::located(invite, &sdp)) {
-                Some((content_type, body)) => draft.body(content_type, body),
-                None => draft.body("application/sdp", sdp),
-            };
-        }
+        let sdp = attempt.offer.as_ref().map(|offer| leg.media.send(&offer_for(trunk.kind, offer, None)));
+        let incoming = self.caller.incoming.as_ref().filter(|_| self.record.emergency);
+        let invite = incoming.map(|incoming| attempt.ruled.as_ref().unwrap_or(&incoming.request));
+        match (invite.and_then(|invite| normalize::located(invite, sdp.as_deref())), sdp) {
+            (Some((content_type, body)), _) => draft.body(content_type, body),
+            (None, Some(sdp)) => draft.body("application/sdp", sdp),
+            (None, None) => &mut draft,
+        };
         self.record.to_trunk = trunk.name.to_string();
         self.record.to_call_id = leg.dialog.call_id.to_string();
         cx.at_hand(&self.record);
@@ -311,6 +309,10 @@ impl Call {
             Ok(invite) => invite,
             Err(rejection) => {
                 cx.dialogs.remove(&leg.dialog.local_tag);
+                if self.record.emergency && !self.targets.is_empty() {
+                    // TDR-155: another trunk may take what this one does not.
+                    return self.try_next(cx);
+                }
                 // Never a 5xx, which would make the caller's platform ring elsewhere (GEN-80).
                 let why = format!("kept from leaving: {rejection}");
                 return self.refuse_caller(cx, 488, "Not Acceptable Here", &why, None);

@@ -166,7 +166,18 @@ fn from_is_a_number_at_our_name_tdr_50() {
     assert_eq!(rule(to_hub(&["From: <sip:alice@sbc1.example.com>;tag=1"])), "TDR-50");
     let message = repaired(to_hub(&["From: \"D \\\"x\\\"\" <sip:+12065550144@carrier.example.com>;tag=1"]));
     assert_eq!(message.header(Name::From), Some("\"D \\\"x\\\"\" <sip:+12065550144@sbc1.example.com>;tag=1"));
-    assert!(to_hub(&["From: <sip:1001@sbc1.example.com>;tag=1"]).is_ok(), "TDR-68: an extension is shown as it is");
+    assert!(to_hub(&["From: <sip:+1@sbc1.example.com>;tag=1"]).is_ok(), "short, and a number all the same");
+    assert_eq!(rule(to_hub(&["From: <sip:+0123@sbc1.example.com>;tag=1"])), "TDR-50");
+    assert_eq!(rule(to_hub(&["From: <sip:+1234567890123456@sbc1.example.com>;tag=1"])), "TDR-50");
+}
+
+#[test]
+fn a_short_code_in_from_gets_its_plus_tdr_130() {
+    let asserted = "P-Asserted-Identity: <sip:1001@sbc1.example.com>";
+    let message = repaired(to_hub(&["From: \"Desk\" <sip:1001@sbc1.example.com>;tag=1", asserted]));
+    assert_eq!(message.header(Name::From), Some("\"Desk\" <sip:+1001@sbc1.example.com>;tag=1"));
+    assert_eq!(message.header(Name::PAssertedIdentity), Some("<sip:+1001@sbc1.example.com>"));
+    assert_eq!(rule(to_hub(&["From: <sip:0123@sbc1.example.com>;tag=1"])), "TDR-50");
 }
 
 #[test]
