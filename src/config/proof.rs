@@ -173,6 +173,9 @@ fn account(table: &Section<'_>, base: &Path, files: &mut Vec<PathBuf>) -> Option
         return None;
     };
     quotable(table, "username", username);
+    if let Some(realm) = realm {
+        quotable(table, "realm", realm);
+    }
     Some(Arc::new(Account { username: Arc::from(username), password: password?, realm: realm.map(Arc::from) }))
 }
 
@@ -262,6 +265,12 @@ fn secret(
                 table.findings().error(path.span(), message);
                 return None;
             }
+            // None could stand in a header field, and nobody types one into a password.
+            if text.chars().any(char::is_control) {
+                let message = format!("{} has a control character in the secret", path.get_ref());
+                table.findings().error(path.span(), message).remedy("write it anew, as plain text");
+                return None;
+            }
             Some(Secret::new(text))
         }
         (None, Some(name)) => match std::env::var(name.get_ref()) {
@@ -293,7 +302,8 @@ fn secret_file(
         let message = format!("everybody on this machine may read {}", file.get_ref());
         table.findings().error(file.span(), message).remedy(format!("chmod 640 {}", path.display()));
     }
-    text.ok()
+    // Editors of Windows put a mark in front, which is no part of any secret.
+    text.ok().map(|text| text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
 /// What stands in quotes in a challenge and is hashed has to be plain text.
