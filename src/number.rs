@@ -19,6 +19,7 @@ use std::fmt;
 
 pub use countries::{calling_code, calling_codes};
 pub use emergency::emergency_numbers;
+pub(crate) use plan::stands_in_number;
 pub use plan::{DialPlan, Fits, Step};
 
 /// The most digits of a number. E.164 has 15; number plans of Genesys reach 20 (GEN-89).
