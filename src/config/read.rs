@@ -366,7 +366,8 @@ fn read_name_servers(root: &Section<'_>) -> Vec<SocketAddr> {
 fn read_log(root: &Section<'_>) -> LogSettings {
     let log = root.table("log");
     let json = log.choice("format", &[("text", false), ("json", true)]).unwrap_or(false);
-    let filter = log.parsed("filter", |text| match text.parse::<tracing_subscriber::filter::Targets>() {
+    // As the log reads it.
+    let filter = log.parsed("filter", |text| match tracing_subscriber::EnvFilter::builder().parse(text) {
         Ok(_) => Ok(text.to_owned()),
         Err(error) => {
             Err(format!("`{text}` is no filter ({error}); write for example \"info,tandem::transport=debug\""))

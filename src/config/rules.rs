@@ -245,6 +245,10 @@ fn field(section: &Section<'_>, key: &'static str, writes: bool) -> Option<Field
 /// What compiles and makes no sense.
 fn check(rules: &[Rule], sections: &[Section<'_>], trunks: &[TrunkSettings]) {
     for (at, (rule, section)) in rules.iter().zip(sections).enumerate() {
+        if let Some(why) = rule.action.spoils() {
+            let message = format!("{why}: no message that this rule fires on would get through");
+            section.findings().error(section.place("value"), message).remedy("correct the value, or remove the rule");
+        }
         never(rule, section, trunks);
         platforms(rule, section, trunks);
         // One that it undoes is enough to look at the rule again.

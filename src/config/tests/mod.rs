@@ -579,6 +579,12 @@ fn every_fault_is_found_at_once_and_in_order() {
 }
 
 #[test]
+fn a_filter_that_the_log_would_refuse_at_the_start_is_found() {
+    assert_error(&format!("{LAB}[log]\nfilter = \"(((\"\n"), "is no filter", "filter");
+    settings(&format!("{LAB}[log]\nfilter = \"info,tandem::transport=debug,[{{call=1}}]=trace\"\n"));
+}
+
+#[test]
 fn what_is_not_toml_is_reported_with_its_line() {
     let all = loaded("[edge]\nfqdn = \nx = 1 2\n").unwrap_err();
     let at: Vec<usize> = all.iter().filter_map(Finding::position).map(|(line, _)| line).collect();

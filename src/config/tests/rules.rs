@@ -184,6 +184,22 @@ fn rules_that_undo_each_other_are_found() {
 }
 
 #[test]
+fn a_rule_that_spoils_every_message_is_found() {
+    let long = "x".repeat(9000);
+    for (lines, words) in [
+        (format!("set = \"X-A\"\nvalue = \"{long}\""), "X-A becomes longer than 8192 octets"),
+        (format!("add = \"X-A\"\nvalue = \"${{called}}{long}\""), "X-A becomes longer than 8192 octets"),
+        ("set = \"request-uri\"\nvalue = \"nonsense\"".to_owned(), "request-uri gets something that is no URI"),
+        ("set = \"from-uri\"\nvalue = \"mailto:a@example.com\"".to_owned(), "neither sip: nor tel:"),
+    ] {
+        assert_error(&rule(&lines), words, "value");
+    }
+    for lines in ["set = \"to-uri\"\nvalue = \"\"", "set = \"to-uri\"\nvalue = \"sip:${called}@example.com\""] {
+        assert!(loaded(&rule(lines)).is_ok(), "{lines}");
+    }
+}
+
+#[test]
 fn a_rule_that_undoes_many_is_told_once_and_more_rules_than_there_may_be_are_not_compared() {
     let many = |number: usize| rules(&vec!["set = \"X-A\"\nvalue = \"1\""; number]);
     assert_eq!(loaded(&many(40)).unwrap().warnings.len(), 39);
