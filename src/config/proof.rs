@@ -36,6 +36,9 @@ const MAX_SECRET: u64 = 4096;
 /// The longest value of a header field of an operator, in octets: nobody's limits are near (GEN-64).
 const MAX_VALUE: usize = 1024;
 
+/// The longest they are together: what else an INVITE says has to fit beside them.
+const MAX_VALUES: usize = 8 * 1024;
+
 /// How long a nonce holds by default: well beyond the set-up of a call, and too short to be worth stealing.
 const NONCE_LIFETIME: Duration = Duration::from_secs(300);
 
@@ -219,6 +222,14 @@ fn headers(section: &Section<'_>) -> Vec<(Field, String)> {
             Some(fault) => drop(section.findings().error(value.span(), fault).rule("GEN-63")),
             None => headers.push((Field::from(name), text.trim().to_owned())),
         }
+    }
+    if headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>() > MAX_VALUES {
+        let message = format!("{} is longer than {MAX_VALUES} octets in all", table.name());
+        section
+            .findings()
+            .error(section.place("headers"), message)
+            .remedy("keep what the other side reads")
+            .rule("GEN-64");
     }
     headers
 }

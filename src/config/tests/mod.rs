@@ -303,6 +303,13 @@ fn each_key_of_a_trunk_has_its_effect() {
 }
 
 #[test]
+fn a_trunk_takes_calls_whatever_else_it_takes() {
+    let methods = |list: &str| with("trunk.teams", &format!("methods = [{list}]"));
+    assert_error(&methods(""), "methods lacks INVITE", "methods");
+    assert_error(&methods("\"OPTIONS\""), "methods lacks INVITE", "methods");
+}
+
+#[test]
 fn each_key_of_tls_has_its_effect() {
     let lab = settings(LAB);
     let (hub, genesys) = (policy(&lab, "teams"), policy(&lab, "genesys"));

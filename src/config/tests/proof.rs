@@ -160,6 +160,16 @@ fn names_that_are_not_the_operator_s_are_refused_gen_63() {
 }
 
 #[test]
+fn header_fields_that_fill_an_invite_are_refused_gen_64() {
+    let fields = |number: usize| {
+        let fields: Vec<String> = (0..number).map(|at| format!("\"X-A{at}\" = \"{}\"", "x".repeat(1000))).collect();
+        format!("headers = {{ {} }}", fields.join(", "))
+    };
+    assert_eq!(genesys(&fields(8)).headers.len(), 8);
+    assert_refused(&fields(9), "headers is longer than 8192 octets in all", "headers");
+}
+
+#[test]
 fn a_dynamic_trunk_is_found_by_its_fqdn_only_gen_13_gen_15() {
     for (form, rule) in [("tgrp", "GEN-13"), ("dnis", "GEN-15"), ("header", "GEN-13")] {
         let lines =
