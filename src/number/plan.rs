@@ -73,7 +73,7 @@ fn rewritten(steps: &[Step], text: &str) -> Option<String> {
 }
 
 /// Whether a dial plan may write `octet` into a number: it stands in a user part as it is, but for `#`.
-pub(crate) fn stands_in_number(octet: u8) -> bool {
+pub fn stands_in_number(octet: u8) -> bool {
     octet.is_ascii_alphanumeric() || b"+-_.!~*'()#".contains(&octet)
 }
 
