@@ -136,6 +136,15 @@ impl Template {
         }
     }
 
+    /// How long it is at least, in octets: what has not to be filled in.
+    pub fn fixed(&self) -> usize {
+        let text = self.parts.iter().map(|part| match part {
+            Part::Text(text) => text.len(),
+            Part::Capture(_) | Part::Variable(_) => 0,
+        });
+        text.sum()
+    }
+
     /// The value for `message`. Nothing that could end a line is in it.
     pub(super) fn render(&self, message: &Message, facts: &Facts<'_>, captures: Option<&Captures<'_>>) -> String {
         self.fill(message, facts, captures).trim().to_owned()
