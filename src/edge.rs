@@ -304,9 +304,16 @@ impl Edge {
     fn handle_response(&mut self, response: &Message) {
         match self.cx.transactions.receive_response(self.cx.now.monotonic, response) {
             Some(matched) if matched.user == CallKey::NONE.0 => {
-                let is_final = response.status().is_some_and(|status| status >= 200);
-                if let Some(health) = self.health.as_mut().filter(|_| is_final) {
-                    health.handle_result(&mut self.cx, matched.id, &Outcome::Answer(response));
+                if response.status().is_some_and(|status| status < 200) {
+                    return;
+                }
+                let next = self.cx.answer_alone(matched.id, response);
+                match (&mut self.health, next) {
+                    (Some(health), Some(next)) => health.follow_up(matched.id, next),
+                    (Some(health), None) => {
+                        health.handle_result(&mut self.cx, matched.id, &Outcome::Answer(response));
+                    }
+                    (None, _) => {}
                 }
             }
             Some(matched) => {

@@ -85,6 +85,15 @@ pub enum EventKind {
         /// The message before and after; only while someone observes.
         change: Option<Box<[Bytes; 2]>>,
     },
+    /// The operator's rules would have spoilt a message that may not be lost: it is taken as it was.
+    RulesPassedOver {
+        /// The trunk that the message is of.
+        trunk: TrunkId,
+        /// Whether it came from there.
+        received: bool,
+        /// What would be wrong and which rules it was, in words without personal data.
+        text: String,
+    },
     /// The egress guard repaired a message before it left.
     Repaired {
         /// The trunk it goes to.

@@ -7,7 +7,7 @@
 //! whose hosts are all down has an alarm of its own; its calls are tried all the same ([`routing`]).
 //! Why a host is down, and what to do, is a row of [`diagnosis`](crate::trunk::diagnosis).
 
-use crate::call::{CallKey, Context};
+use crate::call::Context;
 use crate::event::{Alarm, EventKind, Severity};
 use crate::flow::{Transport, TrunkId};
 use crate::identifier::Minter;
@@ -131,6 +131,13 @@ impl Health {
         self.noted = Some(symptom);
     }
 
+    /// An OPTIONS went out again as `next`, with the credentials that it was asked for.
+    pub fn follow_up(&mut self, client: ClientId, next: ClientId) {
+        if let Some(state) = self.hosts.values_mut().find(|state| state.pending == Some(client)) {
+            state.pending = Some(next);
+        }
+    }
+
     /// The result of an OPTIONS. Returns whether it was one of ours.
     pub fn handle_result(&mut self, cx: &mut Context, client: ClientId, outcome: &Outcome<'_>) -> bool {
         let noted = self.noted.take();
@@ -148,7 +155,9 @@ impl Health {
         let symptom = if up { None } else { Some(symptom(outcome, noted)) };
         if up {
             state.taken = cx.now.monotonic;
-            if std::mem::take(&mut state.demoted) && trunk.kind == Kind::Teams {
+            // With its first answer as well: a worker started anew does not know what its predecessor raised.
+            let first = state.up.is_none();
+            if (std::mem::take(&mut state.demoted) || first) && trunk.kind == Kind::Teams {
                 cx.event(None, EventKind::Alarm(demotion(&trunk, &host, false)));
             }
         }
@@ -245,7 +254,7 @@ fn send_options(cx: &mut Context, trunk: &Arc<Trunk>, index: usize, cseq: u32) -
     let snapshot = cx.snapshot.clone();
     let (branch, octets) = options(trunk, (&hop.host, hop.port), cseq, &snapshot.edge.product, &mut cx.minter);
     let octets = cx.leave_bare(trunk, octets);
-    cx.request(CallKey::NONE, &Method::Options, &branch, &hop, octets)
+    cx.request_alone(trunk, &Method::Options, &branch, &hop, octets)
 }
 
 /// OPTIONS to host and port as the platforms want them (TDR-33, 34): its branch, and its octets.

@@ -19,7 +19,7 @@ use std::fmt;
 
 pub use countries::{calling_code, calling_codes};
 pub use emergency::emergency_numbers;
-pub use plan::{DialPlan, Fits, Step};
+pub use plan::{DialPlan, Fits, Step, stands_in_number};
 
 /// The most digits of a number. E.164 has 15; number plans of Genesys reach 20 (GEN-89).
 pub const MAX_DIGITS: usize = 20;

@@ -104,6 +104,14 @@ impl Refusal {
         }
     }
 
+    /// The reason phrase of the response: what is wrong, without the names that an operator gave to rules.
+    pub fn phrase(&self) -> String {
+        match self {
+            Self::Ruled(_) => "Not Acceptable Here".to_owned(),
+            other => other.to_string(),
+        }
+    }
+
     /// The header fields that say what would be acceptable.
     pub fn explain(&self, draft: &mut Draft) {
         match self {
@@ -255,7 +263,9 @@ struct Checked {
 
 fn checked(cx: &mut Context, room: Room, peer: &Peer, request: &Message) -> Result<Checked, Refusal> {
     let max_forwards = acceptable(request)?;
-    if Identity::of(request.call_id()).is_some_and(|minted| minted.node == room.node) {
+    // TDR-155: a proxy behind a trunk may send an emergency call back to us for the right trunk; Max-Forwards ends a circle.
+    let ours = Identity::of(request.call_id()).is_some_and(|minted| minted.node == room.node);
+    if ours && !is_emergency(&cx.snapshot, peer, request) {
         return Err(Refusal::Loop);
     }
     if request.header(Name::Replaces).is_some() {
@@ -271,7 +281,15 @@ fn checked(cx: &mut Context, room: Room, peer: &Peer, request: &Message) -> Resu
             return Err(Refusal::Malformed(name));
         }
     }
-    let offer = offer(request)?;
+    let offer = match offer(request) {
+        // TDR-153: the body tells the place, and the offer comes later (RFC 6442 §4.1).
+        Err(Refusal::MediaType)
+            if normalize::located(request, None).is_some() && is_emergency(&cx.snapshot, peer, request) =>
+        {
+            None
+        }
+        offer => offer?,
+    };
     let trunk = trunk_of(&cx.snapshot, peer, request)?;
     let way_back = request.values(Name::RecordRoute).next().map(|route| (Name::RecordRoute, route));
     let way_back = way_back.or(request.values(Name::Contact).next().map(|contact| (Name::Contact, contact)));
@@ -340,7 +358,8 @@ fn prove(cx: &mut Context, peer: &Peer, trunk: &Trunk, request: &Message) -> Res
     let Some(authentication) = &trunk.authentication else { return Ok(()) };
     let (snapshot, source, random) = (cx.snapshot.clone(), peer.source.ip(), cx.minter.session_id());
     let (key, now_ms) = (&snapshot.nonce_key, cx.now.unix_ms);
-    match authentication.judge(key, &mut cx.attempts, trunk.id, source, now_ms, random, request) {
+    let emergency = is_emergency(&snapshot, peer, request);
+    match authentication.judge(key, &mut cx.attempts, trunk.id, source, now_ms, random, emergency, request) {
         Verdict::Accepted => {
             told(cx, Proof::Accepted);
             Ok(())
@@ -366,11 +385,16 @@ fn ruled(cx: &mut Context, trunk: &Trunk, country_code: &str, request: &Message)
     if !cx.snapshot.rules.concern(trunk.id, Direction::In) && trunk.required_header.is_none() {
         return Ok(None);
     }
-    let caller = normalize::caller(trunk, country_code, request).number;
-    cx.story = Some(Story::arriving(trunk, caller, normalize::called(trunk, country_code, request).ok()));
+    cx.story = Some(story(trunk, country_code, request));
     let ruled = cx.arrive(trunk, request);
     cx.put_down();
     ruled.map_err(|rejection| Refusal::Ruled(rejection.text))
+}
+
+/// What the operator's rules may know of an INVITE that is no call yet.
+pub fn story(trunk: &Trunk, country_code: &str, request: &Message) -> Story {
+    let caller = normalize::caller(trunk, country_code, request).number;
+    Story::arriving(trunk, caller, normalize::called(trunk, country_code, request).ok())
 }
 
 /// What every request outside a dialog has to be: [`passable`], and without an unknown extension

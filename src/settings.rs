@@ -9,9 +9,10 @@ use crate::snapshot::EdgeSettings;
 use crate::trunk::Trunk;
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{self, Read};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -187,28 +188,43 @@ pub struct ConnectionSettings {
     pub dscp: u8,
 }
 
-/// Reads a file that an operator named, of at most `limit` octets: a name may lead to a device without end.
+/// Reads what a configuration names, of at most `limit` octets: a name may lead to a device without end, or to a pipe
+/// that nobody writes to, which would be waited for.
+///
+/// # Errors
+///
+/// What the system says, [`FileTooLarge`](std::io::ErrorKind::FileTooLarge), or
+/// [`Unsupported`](std::io::ErrorKind::Unsupported) for a pipe.
+pub fn read_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    if std::fs::metadata(path)?.file_type().is_fifo() {
+        return Err(io::Error::new(io::ErrorKind::Unsupported, "it is a pipe, and has to be a file"));
+    }
+    read_input(path, limit)
+}
+
+/// The same of what a command was given, which may be a pipe.
 ///
 /// # Errors
 ///
 /// What the system says, or [`FileTooLarge`](std::io::ErrorKind::FileTooLarge).
-pub fn read_file(path: &std::path::Path, limit: u64) -> std::io::Result<Vec<u8>> {
+pub fn read_input(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut octets = Vec::new();
     let read = std::fs::File::open(path)?.take(limit + 1).read_to_end(&mut octets)?;
     if u64::try_from(read).is_ok_and(|read| read <= limit) {
         return Ok(octets);
     }
-    Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, format!("longer than {} MiB", limit >> 20)))
+    let longest = if limit < 1 << 20 { format!("{limit} octets") } else { format!("{} MiB", limit >> 20) };
+    Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {longest}")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
 
     #[test]
     fn a_file_without_end_is_not_read_to_its_end() {
         assert_eq!(read_file(Path::new("/dev/zero"), 1 << 20).unwrap_err().kind(), std::io::ErrorKind::FileTooLarge);
         assert!(read_file(Path::new("/dev/null"), 0).unwrap().is_empty());
+        assert_eq!(read_file(Path::new("/dev/zero"), 4096).unwrap_err().to_string(), "longer than 4096 octets");
     }
 }

@@ -169,9 +169,9 @@ pub struct Trunk {
     pub response_timeout: Duration,
     /// Interval of our out-of-dialog OPTIONS; `None`: none are sent (TDR-32, GEN-84).
     pub options_interval: Option<Duration>,
-    /// The most calls at once; `None`: no limit.
+    /// The most calls at once, from it and to it together; `None`: no limit.
     pub max_calls: Option<u32>,
-    /// The most new calls in a second; `None`: no limit.
+    /// The most new calls in a second, likewise; `None`: no limit.
     pub max_call_rate: Option<u32>,
     /// Calling code of numbers without `+` that come from it, digits only; empty: that of the element.
     pub country_code: Arc<str>,
@@ -306,6 +306,19 @@ mod tests {
         assert_eq!(shown("sip.example.com", Some(5061)), "sip.example.com:5061");
         assert_eq!(shown("sip.example.com", None), "sip.example.com");
         assert_eq!(shown("2001:db8::7", Some(5061)), "[2001:db8::7]:5061");
+    }
+
+    #[test]
+    fn a_trunk_is_called_over_its_transport_alone_but_for_large_requests_tdr_1_tdr_72() {
+        let over = |trunk: &Trunk| [Transport::Tls, Transport::Tcp, Transport::Udp].map(|own| trunk.travels_over(own));
+        let mut trunk = platforms::generic().into_trunk(TrunkId(0), "pbx", "sbc1.example.com", 5061);
+        trunk.transport = Transport::Tls;
+        trunk.large_over_tcp = true;
+        assert_eq!(over(&trunk), [true, false, false]);
+        trunk.transport = Transport::Udp;
+        assert_eq!(over(&trunk), [false, true, true]);
+        trunk.large_over_tcp = false;
+        assert_eq!(over(&trunk), [false, false, true]);
     }
 
     #[test]

@@ -101,6 +101,23 @@ async fn a_process_is_asked_reloaded_and_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn each_configuration_that_is_refused_stands_in_the_log_and_not_without_end() {
+    let lab = Lab::start("").await.unwrap();
+    let good = std::fs::read_to_string(&lab.configuration).unwrap();
+    let mut process = Process::start(&lab.configuration);
+    // The file is read when it changes, too: a fault may be told more than once.
+    for fault in ["first_fault = 1", "second_fault = 1"] {
+        std::fs::write(&lab.configuration, format!("{fault}\n{good}")).unwrap();
+        process.signal(Signal::SIGHUP);
+        process.until(&format!("unknown key `{}`", &fault[..fault.len() - 4]));
+    }
+    let faults: String = (0..100).map(|number| format!("fault_{number} = 1\n")).collect();
+    std::fs::write(&lab.configuration, format!("{faults}{good}")).unwrap();
+    process.signal(Signal::SIGHUP);
+    process.until(" more; tandem check shows them");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn drain_now_and_wait_returns_when_all_is_over() {
     let lab = Lab::start("").await.unwrap();
     let configuration = lab.configuration.to_str().unwrap();

@@ -33,6 +33,14 @@ impl Admission for Open {
     }
 
     fn release(&self, _: TrunkId) {}
+
+    fn enter(&self, _: u64) {}
+
+    fn exit(&self, _: u64) {}
+
+    fn entered(&self, _: u64) -> u32 {
+        0
+    }
 }
 
 /// The trunks of the fixtures, and the address that each calls from.

@@ -234,7 +234,8 @@ fn command(world: &mut World, words: &[&str], clauses: &[&str]) -> Outcome {
             let text = text.join(" ");
             let found = world.events.iter().position(|event| event.contains(&text));
             let found = found.ok_or_else(|| format!("no such event among {:#?}", world.events))?;
-            world.events[found] = world.events[found].split(['(', ' ']).next().unwrap_or("").to_owned();
+            // Each event is spoken of once.
+            world.events.remove(found);
         }
         ["record", status, by] => {
             let record = world.records.pop_front().ok_or("there is no record")?;

@@ -3,10 +3,12 @@
 //! Each scenario is a test of its own: it has a lab, certificates and a process of its own, and fails
 //! with both ladders when a platform found a rule broken or saw something else than its script says.
 
+use std::sync::Arc;
 use tandem::config;
 use tandem::process::Running;
-use tandem::twin::scenario::play;
-use tandem::twin::{Lab, Scenario};
+use tandem::twin::lab::{ALICE, CUSTOMER, FQDN, QUEUE};
+use tandem::twin::scenario::{change, connect, hang_up, nothing_left, play};
+use tandem::twin::{Asking, Flow, Lab, Manner, Placed, Proving, Scenario};
 
 async fn check(scenario: Scenario) {
     let lab = Lab::start("").await.expect("the platforms start");
@@ -67,4 +69,164 @@ scenarios! {
     reliable_ringing_ends_here Reliable,
     without_record_route_requests_follow_contact NoRecordRoute,
     header_fields_of_one_platform_do_not_reach_the_other Crowded,
+}
+
+/// Starts a lab with Digest between Genesys and Tandem, and a Tandem of one worker: counts are known to each alone.
+async fn proving() -> (Lab, Running) {
+    let lab = Lab::proving("").await.expect("the platforms start");
+    let mut loaded = config::load(&lab.configuration).expect("the configuration is sound");
+    loaded.settings.workers = 1;
+    for settings in &mut loaded.settings.trunks {
+        // OPTIONS would use nonces, and when they come is not for a test to say.
+        Arc::make_mut(&mut settings.trunk).options_interval = None;
+    }
+    let running = Running::start(loaded.settings).expect("the element starts");
+    (lab, running)
+}
+
+/// Ends the element; nothing is left, and only what a test provoked was found wrong.
+async fn end(lab: &Lab, running: Running) {
+    nothing_left(lab).expect("no leg is left");
+    running.stop(true).await;
+    assert_eq!((lab.hub.breaches(), lab.genesys.breaches()), (vec![], vec![]));
+}
+
+/// A call from Genesys that is answered, and its end.
+async fn calls(lab: &Lab) {
+    let (mut caller, mut callee) = connect(&lab.genesys, &lab.hub, CUSTOMER, ALICE).await.expect("a call");
+    hang_up(&mut caller, &mut callee).await.expect("BYE");
+}
+
+/// A call to Genesys that is answered, held, resumed, and its end.
+async fn is_called(lab: &Lab) {
+    let (mut caller, mut callee) = connect(&lab.hub, &lab.genesys, ALICE, QUEUE).await.expect("a call");
+    change(&mut caller, &mut callee, Flow::Inactive, "inactive", "inactive").await.expect("hold");
+    change(&mut callee, &mut caller, Flow::SendRecv, "sendrecv", "sendrecv").await.expect("resume");
+    hang_up(&mut caller, &mut callee).await.expect("BYE");
+}
+
+/// What Genesys sent or got with this start line since the lab last forgot.
+fn count(lab: &Lab, sent: bool, start: &str) -> usize {
+    lab.genesys
+        .trace()
+        .iter()
+        .filter(|traced| traced.sent == sent)
+        .filter(|traced| traced.plain.start.starts_with(start))
+        .count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_scenario_holds_with_digest_both_ways_gen_25_gen_26() {
+    let lab = Lab::proving("").await.expect("the platforms start");
+    let loaded = config::load(&lab.configuration).expect("the configuration is sound");
+    let running = Running::start(loaded.settings).expect("the element starts");
+    let mut bad = String::new();
+    for &scenario in Scenario::ALL {
+        let played = play(&lab, scenario).await;
+        if !played.is_good() {
+            let (title, unmet, breaches) = (scenario.title(), &played.unmet, &played.breaches);
+            bad.push_str(&format!("{title}\n{unmet:?}\n{breaches:?}\n{}\n", played.ladder.text()));
+        }
+    }
+    running.stop(true).await;
+    assert!(bad.is_empty(), "{bad}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_algorithm_of_rfc_8760_proves_both_ways() {
+    let (lab, running) = proving().await;
+    for algorithm in ["MD5", "MD5-sess", "SHA-256", "SHA-256-sess", "SHA-512-256", "SHA-512-256-sess"] {
+        for quality in ["auth", "auth-int"] {
+            lab.forget();
+            lab.genesys.prove(Some(Proving { algorithm: Some(algorithm), quality, ..Proving::new(FQDN) }));
+            calls(&lab).await;
+            assert_eq!(count(&lab, false, "SIP/2.0 401"), 1, "{algorithm} {quality}: each call is asked once");
+            // In turn as the trunk and as a proxy before it.
+            let proxy = quality == "auth-int";
+            lab.genesys.ask(Some(Asking { algorithms: vec![algorithm], quality, proxy, ..Asking::default() }));
+            is_called(&lab).await;
+            let asked = count(&lab, true, if proxy { "SIP/2.0 407" } else { "SIP/2.0 401" });
+            assert_eq!(asked, 1, "{algorithm} {quality}: what was asked once is said ahead");
+        }
+    }
+    // Who is older than qop.
+    lab.genesys.ask(Some(Asking { quality: "", ..Asking::default() }));
+    is_called(&lab).await;
+    end(&lab, running).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_several_algorithms_the_topmost_that_is_known_is_answered() {
+    let (lab, running) = proving().await;
+    for algorithms in [vec!["SHA-256", "SHA-512-256", "MD5"], vec!["MD5", "SHA-256"]] {
+        lab.genesys.ask(Some(Asking { algorithms, ..Asking::default() }));
+        is_called(&lab).await;
+    }
+    end(&lab, running).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_nonce_that_is_used_up_is_answered_anew_in_every_request() {
+    let (lab, running) = proving().await;
+    lab.genesys.ask(Some(Asking { uses: 1, ..Asking::default() }));
+    is_called(&lab).await;
+    // INVITE without a nonce; the hold and the BYE by one that is used up; each again.
+    assert_eq!(count(&lab, true, "SIP/2.0 401"), 3);
+    end(&lab, running).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_that_is_wrong_for_genesys_is_tried_once_and_ends_the_call() {
+    let (lab, running) = proving().await;
+    is_called(&lab).await;
+    lab.genesys.ask(Some(Asking { password: "hunter3", ..Asking::default() }));
+    lab.forget();
+    let mut caller = lab.hub.place(&Placed::new(ALICE, QUEUE)).await.expect("placed");
+    caller.refused(403).await.expect("403 upstream");
+    // By the nonce of before, which is stale; by the new one, and wrong; and no more.
+    assert_eq!(count(&lab, false, "INVITE"), 2);
+    let wrong = lab.genesys.breaches();
+    assert_eq!(wrong.iter().map(|breach| breach.rule).collect::<Vec<_>>(), ["RFC 7616 §3.4.1"]);
+    lab.genesys.expected("RFC 7616 §3.4.1");
+    // With the right one all is well again.
+    lab.genesys.ask(Some(Asking::default()));
+    is_called(&lab).await;
+    end(&lab, running).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn genesys_with_a_wrong_password_is_refused_at_the_third_try() {
+    let (lab, running) = proving().await;
+    lab.genesys.prove(Some(Proving { manner: Manner::WrongPassword, ..Proving::new(FQDN) }));
+    let mut caller = lab.genesys.place(&Placed::new(CUSTOMER, ALICE)).await.expect("placed");
+    caller.refused(403).await.expect("403");
+    assert_eq!((count(&lab, false, "SIP/2.0 401"), count(&lab, true, "INVITE")), (3, 4));
+    assert!(lab.hub.no_call().await, "Teams sees nothing of it");
+    lab.genesys.prove(Some(Proving::new(FQDN)));
+    calls(&lab).await;
+    end(&lab, running).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_nonce_counts_up_and_one_that_is_played_again_or_foreign_is_stale() {
+    let (lab, running) = proving().await;
+    calls(&lab).await;
+    for (manner, challenges) in [
+        (Manner::Ahead, 0),
+        (Manner::Ahead, 0),
+        (Manner::CountAgain, 1),
+        (Manner::Ahead, 0),
+        // To the call without credentials, and to the answer by a nonce of somebody else.
+        (Manner::ForeignNonce, 2),
+    ] {
+        lab.forget();
+        lab.genesys.prove(Some(Proving { manner, ..Proving::new(FQDN) }));
+        calls(&lab).await;
+        let trace = lab.genesys.trace();
+        let asked: Vec<_> = trace.iter().filter(|traced| traced.plain.status() == 401).collect();
+        assert_eq!(asked.len(), challenges, "{manner:?}");
+        let last = asked.last().map_or("", |traced| traced.plain.first("WWW-Authenticate"));
+        assert!(last.is_empty() || last.contains("stale=true"), "{manner:?}: {last}");
+    }
+    end(&lab, running).await;
 }

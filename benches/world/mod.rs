@@ -26,6 +26,14 @@ impl Admission for Unlimited {
     }
 
     fn release(&self, _: TrunkId) {}
+
+    fn enter(&self, _: u64) {}
+
+    fn exit(&self, _: u64) {}
+
+    fn entered(&self, _: u64) -> u32 {
+        0
+    }
 }
 
 const SDP: &str = "v=0\r\no=gc 1000 1 IN IP4 198.51.100.131\r\ns=-\r\nc=IN IP4 198.51.100.131\r\nt=0 0\r\n\

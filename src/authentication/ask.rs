@@ -67,6 +67,7 @@ impl Authentication {
     ///
     /// The digest holds for method and Request-URI: a message that was overheard can be played again only to the same
     /// number, and only until its nonce is too old. Beyond that [`Attempts`] knows which counts this worker has seen.
+    /// An `emergency` is looked at however many wrong answers came before it (TDR-155).
     #[expect(
         clippy::too_many_arguments,
         reason = "what the core knows of the moment; a struct for one caller says no more"
@@ -79,6 +80,7 @@ impl Authentication {
         source: IpAddr,
         now_ms: u64,
         random: u64,
+        emergency: bool,
         request: &Message,
     ) -> Verdict {
         let challenge = |why, failures| {
@@ -96,7 +98,7 @@ impl Authentication {
         else {
             return challenge(Why::First, 0);
         };
-        if attempts.too_many(trunk, source, now_ms) {
+        if !emergency && attempts.too_many(trunk, source, now_ms) {
             return Verdict::Refused;
         }
         let text = credentials.get("nonce").unwrap_or_default();
@@ -274,7 +276,7 @@ mod tests {
 
         fn judge(&mut self, now_ms: u64, request: &Message) -> Verdict {
             let (trunk, attempts) = (TrunkId(1), &mut self.attempts);
-            self.authentication.judge(&self.key, attempts, trunk, SOURCE, now_ms, 5, request)
+            self.authentication.judge(&self.key, attempts, trunk, SOURCE, now_ms, 5, false, request)
         }
 
         /// The INVITE that answers the challenge to one without credentials, by `password`.

@@ -3,6 +3,7 @@
 //! One [`Context`] serves all calls of an [`Edge`](crate::edge::Edge). A call borrows it for the length
 //! of one event; nothing here waits.
 
+use super::authorize::Sent;
 use super::leaving::Story;
 use super::{Admission, CallKey, Side};
 use crate::authentication::{Attempts, Sessions};
@@ -80,8 +81,6 @@ pub struct Context {
     pub admission: Arc<dyn Admission + Send + Sync>,
     /// Whether new calls are refused.
     pub draining: bool,
-    /// How often conversations of Genesys have entered here for a number and are still there (GEN-79).
-    pub(super) entries: HashMap<u64, u32, foldhash::fast::RandomState>,
     /// The call whose event is at hand.
     pub call: Option<Uuid>,
     /// What the operator's rules may know of it; `None` where there are no rules.
@@ -90,6 +89,8 @@ pub struct Context {
     pub heard_on: Option<FlowId>,
     /// Challenges of trunks that we have answered.
     pub sessions: Sessions,
+    /// Requests of no call that may be asked for credentials.
+    pub(super) alone: Vec<Sent>,
     /// What came back to challenges of ours.
     pub attempts: Attempts,
     outputs: VecDeque<Output>,
@@ -119,11 +120,11 @@ impl Context {
             dialogs: HashMap::default(),
             admission,
             draining: false,
-            entries: HashMap::default(),
             call: None,
             story: None,
             heard_on: None,
             sessions: Sessions::default(),
+            alone: Vec::new(),
             attempts: Attempts::default(),
             outputs: VecDeque::new(),
             closing: Vec::new(),

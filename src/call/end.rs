@@ -141,9 +141,7 @@ impl Call {
         self.recorded = true;
         self.record.ended_ms = cx.now.unix_ms;
         cx.exit(self.entry.take());
-        if let Some(trunk) = self.admitted.take() {
-            cx.admission.release(trunk);
-        }
+        self.give_places_back(cx);
         if self.revision > 0 {
             cx.output(Output::Forget { call: self.id, revision: self.revision });
         }

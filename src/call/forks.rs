@@ -4,12 +4,12 @@
 //! Each makes a dialog that nobody wants: it is acknowledged, or its sender repeats it for 64·T1, and
 //! ended. What was said is kept, so that a repetition gets the same ACK and no second BYE.
 
+use super::Side;
 use super::context::Context;
 use super::dialog::Dialog;
-use super::leg::{Acknowledged, Errand, Leg};
-use super::{CallKey, Side};
+use super::leg::{Acknowledged, Leg};
 use crate::flow::TrunkId;
-use crate::sip::{Message, Method, Name};
+use crate::sip::{Message, Name};
 use crate::trunk::Trunk;
 use std::sync::Arc;
 
@@ -26,6 +26,8 @@ struct Fork {
     trunk: Arc<Trunk>,
     dialog: Dialog,
     contact: String,
+    /// The credentials of the INVITE, which the ACK of each 2xx repeats (RFC 3261 §22.1).
+    authorization: Box<[(Name, String)]>,
     ack: Option<Acknowledged>,
 }
 
@@ -39,10 +41,13 @@ impl Forks {
         if let Some(fork) = own.clone().find(|fork| &*fork.dialog.remote_tag == tag) {
             return acknowledge_again(cx, fork.ack.as_ref(), response);
         }
-        let like = like.filter(|leg| same_invite(&leg.dialog)).map(|leg| (&leg.trunk, &leg.dialog, &leg.contact));
-        let like = like.or_else(|| own.next().map(|fork| (&fork.trunk, &fork.dialog, &fork.contact)));
-        if let Some((trunk, dialog, contact)) = like.filter(|_| self.0.len() < MAX_FORKS) {
-            let leg = Leg::new(Side::Callee, trunk.clone(), dialog.clone(), contact.clone(), 0);
+        let like = like.filter(|leg| same_invite(&leg.dialog));
+        let like = like.map(|leg| (&leg.trunk, &leg.dialog, &leg.contact, &*leg.authorization));
+        let like =
+            like.or_else(|| own.next().map(|fork| (&fork.trunk, &fork.dialog, &fork.contact, &*fork.authorization)));
+        if let Some((trunk, dialog, contact, authorization)) = like.filter(|_| self.0.len() < MAX_FORKS) {
+            let mut leg = Leg::new(Side::Callee, trunk.clone(), dialog.clone(), contact.clone(), 0);
+            leg.authorization = authorization.iter().cloned().collect();
             self.end(cx, leg, response);
         }
     }
@@ -51,7 +56,7 @@ impl Forks {
     pub fn end(&mut self, cx: &mut Context, mut leg: Leg, response: &Message) {
         leg.dialog.learn(response);
         leg.acknowledge(cx, response.cseq().number, None);
-        leg.errand(cx, CallKey::NONE, &Method::Bye, Errand::Bye(0), |_| {});
+        leg.bye_alone(cx);
         self.push(leg);
     }
 
@@ -68,9 +73,10 @@ impl Forks {
     }
 
     fn push(&mut self, leg: Leg) {
-        let Leg { trunk, dialog, contact, ack, .. } = leg;
+        let Leg { trunk, dialog, contact, authorization, ack, .. } = leg;
+        let authorization = authorization.into_vec().into_boxed_slice();
         self.0.reserve_exact(1); // mostly there is one
-        self.0.push(Fork { trunk, dialog, contact, ack });
+        self.0.push(Fork { trunk, dialog, contact, authorization, ack });
     }
 
     /// Whether there is nothing that could be asked for again.

@@ -56,6 +56,19 @@ impl Context {
         Ok(ruled.or(Some(bare)))
     }
 
+    /// What came from `trunk` within a call, as the operator's rules want it read; `None`: as it came. What they spoil is read
+    /// without them, since it may not be lost, and an event says so.
+    pub fn arrive_within(&mut self, trunk: &Trunk, message: &Message) -> Option<Message> {
+        self.arrive(trunk, message).unwrap_or_else(|rejection| {
+            self.pass_over(trunk, true, rejection);
+            bare(trunk, message)
+        })
+    }
+
+    fn pass_over(&mut self, trunk: &Trunk, received: bool, rejection: Rejection) {
+        self.event(self.call, EventKind::RulesPassedOver { trunk: trunk.id, received, text: rejection.text });
+    }
+
     /// What is about to leave toward `trunk`, after the operator's rules and the guard.
     ///
     /// # Errors
@@ -78,10 +91,17 @@ impl Context {
             return octets;
         }
         let Ok(message) = Message::parse(octets.clone()) else { return octets };
-        let Ok(Some(ruled)) = self.rule(trunk, Direction::Out, &message) else { return octets };
-        match guard::inspect(trunk, &ruled) {
-            Ok(repaired) => repaired.unwrap_or(ruled).octets(),
-            Err(_) => octets,
+        let ruled = match self.rule(trunk, Direction::Out, &message) {
+            Ok(Some(ruled)) => guard::inspect(trunk, &ruled).map(|repaired| repaired.unwrap_or(ruled)),
+            Ok(None) => return octets,
+            Err(spoilt) => Err(spoilt),
+        };
+        match ruled {
+            Ok(ruled) => ruled.octets(),
+            Err(rejection) => {
+                self.pass_over(trunk, false, rejection);
+                octets
+            }
         }
     }
 

@@ -119,6 +119,8 @@ pub type Acknowledged = (u32, Bytes, Arc<Hop>);
 pub enum Errand {
     /// BYE: the leg is over when it ends, whatever the answer. How often it was sent before.
     Bye(u8),
+    /// PRACK, whose response says nothing that counts. Kept where it may be asked for credentials.
+    Prack,
     /// OPTIONS that asks whether the dialog still lives.
     Probe,
     /// INFO of the other leg, whose response crosses back to this server transaction.
@@ -353,6 +355,14 @@ impl Leg {
         let id = self.send(cx, key, method, &branch, &hop, octets);
         self.errands.push((id, errand));
         true
+    }
+
+    /// Sends BYE on nobody's account: no call waits for its end.
+    pub fn bye_alone(&mut self, cx: &mut Context) {
+        let Some(hop) = self.hop(cx) else { return };
+        let cseq = self.dialog.next_cseq();
+        let (draft, branch) = self.draft(cx, &Method::Bye, cseq);
+        cx.request_alone(&self.trunk, &Method::Bye, &branch, &hop, draft.finish());
     }
 
     /// A response of ours within the dialog, without body (RFC 3261 §8.2.6, TDR-80).

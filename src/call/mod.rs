@@ -28,6 +28,7 @@ pub mod leg;
 mod modify;
 mod moving;
 mod noted;
+mod places;
 mod ringing;
 pub mod saved;
 pub mod session_timer;
@@ -37,7 +38,7 @@ mod upkeep;
 pub use context::{Context, Timer};
 pub use leaving::Story;
 pub use moving::Departure;
-pub use noted::conversation;
+pub use noted::{Entries, conversation};
 pub use set_up::NewCall;
 
 use crate::event::{CallRecord, EndedBy};
@@ -102,12 +103,18 @@ impl Side {
     }
 }
 
-/// Limits that hold over all workers, behind a handle that a simulation replaces (GEN-83).
+/// Limits that hold over all workers, behind a handle that a simulation replaces (GEN-79, 83).
 pub trait Admission {
-    /// Counts a new call of `trunk`, if its limits allow one more: calls at once, new calls a second.
+    /// Counts a new call from or to `trunk`, if its limits allow one more: calls at once, new calls a second.
     fn admit(&self, trunk: TrunkId, now: Now, max_calls: Option<u32>, max_rate: Option<u32>) -> Admit;
     /// A call that was admitted is over.
     fn release(&self, trunk: TrunkId);
+    /// A conversation has entered for a number (GEN-79); see [`Entries`].
+    fn enter(&self, entry: u64);
+    /// A call that entered is over.
+    fn exit(&self, entry: u64);
+    /// How often it has entered and is still there.
+    fn entered(&self, entry: u64) -> u32;
 }
 
 /// Whether a call may begin.
@@ -227,7 +234,7 @@ pub struct Call {
     held_answer: Option<Bytes>,
     /// Header fields of the callee's last response that cross with the next one.
     crossing: Vec<(Field, String)>,
-    admitted: Option<TrunkId>,
+    places: places::Places,
     /// Its place among the entries of its conversation (GEN-79).
     entry: Option<u64>,
     recorded: bool,
@@ -348,11 +355,8 @@ impl Call {
         via: Option<String>,
     ) {
         cx.transactions.set_server_user(id, self.key.0);
-        let request = match self.leg_at(side).map(|leg| cx.arrive(&leg.trunk, &request)) {
-            Some(Ok(Some(ruled))) => ruled,
-            // What rules would spoil is read as it came.
-            Some(Ok(None) | Err(_)) | None => request,
-        };
+        let ruled = self.leg_at(side).and_then(|leg| cx.arrive_within(&leg.trunk, &request));
+        let request = ruled.unwrap_or(request);
         let method = request.method().clone();
         let number = request.cseq().number;
         let early = self.early_fork(side, &request).map(|fork| dialog::sequence(&mut fork.cseq, number));
@@ -397,7 +401,7 @@ impl Call {
 
     /// A response to a request of this call.
     pub fn handle_response(&mut self, cx: &mut Context, client: ClientId, response: &Message) {
-        let ruled = self.leg_of(client).and_then(|leg| cx.arrive(&leg.trunk, response).ok().flatten());
+        let ruled = self.leg_of(client).and_then(|leg| cx.arrive_within(&leg.trunk, response));
         let response = ruled.as_ref().unwrap_or(response);
         if self.answer_challenge(cx, client, response) {
             return;

@@ -67,9 +67,7 @@ impl Call {
             let tags = [self.caller.dialog.local_tag.clone(), callee.dialog.local_tag.clone()];
             cx.output(Output::Surrender { call: self.id, to, tags });
         }
-        if let Some(trunk) = self.admitted.take() {
-            cx.admission.release(trunk);
-        }
+        self.give_places_back(cx);
         self.retire(cx)
     }
 

@@ -10,6 +10,8 @@ use crate::number::Number;
 use crate::pii::Pii;
 use crate::sip::Message;
 use crate::trunk::{Kind, Trunk};
+use foldhash::fast::{FixedState, RandomState};
+use hashbrown::HashMap;
 use std::hash::BuildHasher;
 
 /// The longest conversation identifier that is kept, in octets: a UUID has 36.
@@ -21,37 +23,63 @@ pub fn conversation<'m>(trunk: &Trunk, message: &'m Message) -> &'m str {
     named.filter(|named| named.len() <= MAX_CONVERSATION).unwrap_or("")
 }
 
+/// How often conversations of Genesys have entered here for a number and are still there (GEN-79), by [`entry`]. As long
+/// as the calls that are there, and no longer.
+#[derive(Debug, Default)]
+pub struct Entries {
+    counts: HashMap<u64, u32, RandomState>,
+}
+
+impl Entries {
+    /// Once more.
+    pub fn enter(&mut self, entry: u64) {
+        *self.counts.entry(entry).or_insert(0) += 1;
+    }
+
+    /// Once less. Returns whether it was there.
+    pub fn exit(&mut self, entry: u64) -> bool {
+        let Some(entered) = self.counts.get_mut(&entry) else { return false };
+        *entered = entered.saturating_sub(1);
+        if *entered == 0 {
+            self.counts.remove(&entry);
+        }
+        true
+    }
+
+    /// How often it is there.
+    pub fn count(&self, entry: u64) -> u32 {
+        self.counts.get(&entry).copied().unwrap_or(0)
+    }
+
+    /// Takes everything out: each entry, as often as it is there.
+    pub fn drain(&mut self) -> impl Iterator<Item = u64> + '_ {
+        self.counts.drain().flat_map(|(entry, count)| (0..count).map(move |_| entry))
+    }
+}
+
+/// A conversation and a number as one word, the same for every worker; `None`: there is no conversation.
+fn entry(conversation: &str, called: &Number) -> Option<u64> {
+    (!conversation.is_empty()).then(|| FixedState::default().hash_one((conversation, called)))
+}
+
 impl Context {
     /// Whether this conversation has entered here for this number as often as it may, and is still there (GEN-79): the
-    /// number forwards to Genesys, which calls it again. Calls of other workers are not seen; the hop field is the same
-    /// everywhere.
+    /// number forwards to Genesys, which calls it again.
     pub fn has_entered_too_often(&self, conversation: &str, called: &Number) -> bool {
-        let entered = self.entries.get(&self.entry(conversation, called));
-        !conversation.is_empty() && entered.is_some_and(|entered| *entered > MAX_REENTRIES)
+        entry(conversation, called).is_some_and(|entry| self.admission.entered(entry) > MAX_REENTRIES)
     }
 
-    fn entry(&self, conversation: &str, called: &Number) -> u64 {
-        self.entries.hasher().hash_one((conversation, called))
-    }
-
-    fn enter(&mut self, conversation: &str, called: &Number) -> Option<u64> {
-        if conversation.is_empty() {
-            return None;
-        }
-        let entry = self.entry(conversation, called);
-        *self.entries.entry(entry).or_insert(0) += 1;
+    /// Counts a call that enters; what comes back is for [`exit`](Self::exit).
+    pub(super) fn enter(&self, conversation: &str, called: &Number) -> Option<u64> {
+        let entry = entry(conversation, called)?;
+        self.admission.enter(entry);
         Some(entry)
     }
 
     /// A call that entered is over, or another worker's.
-    pub(super) fn exit(&mut self, entry: Option<u64>) {
-        let Some(entry) = entry else { return };
-        let left = self.entries.get_mut(&entry).map(|entered| {
-            *entered = entered.saturating_sub(1);
-            *entered
-        });
-        if left == Some(0) {
-            self.entries.remove(&entry);
+    pub(super) fn exit(&self, entry: Option<u64>) {
+        if let Some(entry) = entry {
+            self.admission.exit(entry);
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use super::context::{Context, Timer};
 use super::description::{answer_for, described};
-use super::leg::{Cancel, Incoming, Leg, send_cancel};
+use super::leg::{Cancel, Errand, Incoming, Leg, send_cancel};
 use super::set_up::{Attempt, crossing, phrase};
 use super::{Call, CallKey, Phase, Side, Then};
 use crate::sip::{Message, Method, Name, RAck, decimal, has_option};
@@ -44,7 +44,7 @@ impl Call {
         let fork = ByteString::from(crate::sip::tag(response.header(Name::To).unwrap_or("")).unwrap_or(""));
         let offered = outgoing.offered;
         attempt.fork(&fork);
-        acknowledge_reliable(cx, leg, attempt, response, &fork);
+        acknowledge_reliable(cx, self.key, leg, attempt, response, &fork);
         let sdp = described(response);
         if let Some(sdp) = &sdp {
             attempt.early.get_or_insert_with(|| (fork.clone(), sdp.clone()));
@@ -238,7 +238,14 @@ impl Call {
 }
 
 /// PRACK for a provisional response that demands one, though we never offer it (RFC 3262 §4).
-fn acknowledge_reliable(cx: &mut Context, leg: &mut Leg, attempt: &mut Attempt, response: &Message, fork: &ByteString) {
+fn acknowledge_reliable(
+    cx: &mut Context,
+    key: CallKey,
+    leg: &mut Leg,
+    attempt: &mut Attempt,
+    response: &Message,
+    fork: &ByteString,
+) {
     let Some(rseq) = response.header(Name::RSeq).and_then(|value| decimal(value).ok()) else {
         return;
     };
@@ -254,5 +261,12 @@ fn acknowledge_reliable(cx: &mut Context, leg: &mut Leg, attempt: &mut Attempt, 
     let (mut draft, branch) = early.draft(cx, &Method::Prack, cseq);
     let rack = format!("{rseq} {} INVITE", response.cseq().number);
     draft.put(Name::RAck, &rack);
-    cx.request(CallKey::NONE, &Method::Prack, &branch, &hop, draft.finish());
+    if leg.trunk.account.is_none() {
+        cx.request(CallKey::NONE, &Method::Prack, &branch, &hop, draft.finish());
+        return;
+    }
+    let id = early.send(cx, key, &Method::Prack, &branch, &hop, draft.finish());
+    // Its forks count their requests together: a challenge is answered as the leg's.
+    leg.sent.append(&mut early.sent);
+    leg.errands.push((id, Errand::Prack));
 }

@@ -9,11 +9,13 @@ use super::description::Descriptions;
 use super::dialog::Dialog;
 use super::forks::Forks;
 use super::leg::{Leg, LegState};
+use super::places::Places;
 use super::session_timer::SessionTimer;
 use super::{Call, CallKey, Phase, Side};
 use crate::event::CallRecord;
 use crate::io::Output;
-use crate::trunk::Trunk;
+use crate::number::Number;
+use crate::trunk::{Kind, Trunk};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -139,12 +141,15 @@ impl Call {
         let [caller, callee] = saved.legs;
         let caller = restore_leg(cx, key, Side::Caller, caller, caller_trunk);
         let callee = restore_leg(cx, key, Side::Callee, callee, callee_trunk);
-        // Counted again, past any limit: the call is there, and its end will give its place back.
-        // An emergency call never had one.
-        let admitted = (!saved.record.emergency).then_some(caller.trunk.id);
-        if let Some(trunk) = admitted {
-            let _ = cx.admission.admit(trunk, cx.now, None, None);
-        }
+        // An emergency call never had a place.
+        let places = match saved.record.emergency {
+            true => Places::default(),
+            false => Places::taken_up(cx, caller.trunk.id, callee.trunk.id),
+        };
+        // GEN-79: the conversation is still here, whoever has the call. Of a call from elsewhere it is that of the 2xx.
+        let called = Number::normalise(saved.record.callee.reveal(), "").ok();
+        let called = called.filter(|_| caller.trunk.kind == Kind::Genesys);
+        let entry = called.and_then(|called| cx.enter(&saved.record.conversation, &called));
         let left = saved.max_call_ms.saturating_sub(cx.now.unix_ms);
         let record = saved.record.into_owned();
         cx.set_timer(key, Timer::MaxCall, Duration::from_millis(left));
@@ -152,8 +157,8 @@ impl Call {
             key,
             id: record.id,
             phase: Phase::Answered,
-            admitted,
-            entry: None,
+            places,
+            entry,
             caller,
             callee: Some(callee),
             record,

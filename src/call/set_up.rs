@@ -9,6 +9,7 @@ use super::description::{answer_for, described, offer_for};
 use super::dialog::Dialog;
 use super::forks::Forks;
 use super::leg::{Cancel, Incoming, Leg, LegState, Outgoing, Purpose};
+use super::places::Places;
 use super::session_timer::{SessionTimer, min_se};
 use super::{Call, CallKey, Parties, Phase, Reliable, Side, Then};
 use crate::event::{CallRecord, EndedBy, EventKind};
@@ -187,7 +188,7 @@ impl Call {
             reliable,
             held_answer: None,
             crossing: Vec::new(),
-            admitted: (!decision.emergency).then_some(trunk.id),
+            places: if decision.emergency { Places::default() } else { Places::admitted(trunk.id) },
             entry: None,
             recorded: false,
             epoch: 0,
@@ -233,9 +234,18 @@ impl Call {
         let Some(target) = self.targets.pop() else {
             return self.refuse_caller(cx, 503, "No target left", "no target could be tried", None);
         };
-        let (Some(attempt), Some(trunk)) = (&mut self.attempt, cx.snapshot.trunk(target.trunk).cloned()) else {
+        let Some(trunk) = cx.snapshot.trunk(target.trunk).cloned().filter(|_| self.attempt.is_some()) else {
             return self.refuse_caller(cx, 500, "Trunk is gone", "the trunk of the route is gone", None);
         };
+        if let Err(why) = self.take_place(cx, &trunk) {
+            // The next trunk may have room, and else another SBC (GEN-83).
+            self.targets.retain(|other| other.trunk != target.trunk);
+            return match self.targets.is_empty() {
+                true => self.refuse_caller(cx, 503, "Too many calls", &why, None),
+                false => self.try_next(cx),
+            };
+        }
+        let Some(attempt) = &mut self.attempt else { return };
         attempt.target = Some(target);
         attempt.rang = false;
         attempt.early = None;
@@ -284,16 +294,14 @@ impl Call {
         }
         normalize::introduce(&mut draft, &trunk, &cx.snapshot.edge.product);
         let offered = attempt.offer.is_some();
-        if let Some(offer) = &attempt.offer {
-            let offer = offer_for(trunk.kind, offer, None);
-            let sdp = leg.media.send(&offer);
-            let incoming = self.caller.incoming.as_ref().filter(|_| self.record.emergency);
-            let invite = incoming.map(|incoming| attempt.ruled.as_ref().unwrap_or(&incoming.request));
-            match invite.and_then(|invite| normalize::located(invite, &sdp)) {
-                Some((content_type, body)) => draft.body(content_type, body),
-                None => draft.body("application/sdp", sdp),
-            };
-        }
+        let sdp = attempt.offer.as_ref().map(|offer| leg.media.send(&offer_for(trunk.kind, offer, None)));
+        let incoming = self.caller.incoming.as_ref().filter(|_| self.record.emergency);
+        let invite = incoming.map(|incoming| attempt.ruled.as_ref().unwrap_or(&incoming.request));
+        match (invite.and_then(|invite| normalize::located(invite, sdp.as_deref())), sdp) {
+            (Some((content_type, body)), _) => draft.body(content_type, body),
+            (None, Some(sdp)) => draft.body("application/sdp", sdp),
+            (None, None) => &mut draft,
+        };
         self.record.to_trunk = trunk.name.to_string();
         self.record.to_call_id = leg.dialog.call_id.to_string();
         cx.at_hand(&self.record);
@@ -301,6 +309,10 @@ impl Call {
             Ok(invite) => invite,
             Err(rejection) => {
                 cx.dialogs.remove(&leg.dialog.local_tag);
+                if self.record.emergency && !self.targets.is_empty() {
+                    // TDR-155: another trunk may take what this one does not.
+                    return self.try_next(cx);
+                }
                 // Never a 5xx, which would make the caller's platform ring elsewhere (GEN-80).
                 let why = format!("kept from leaving: {rejection}");
                 return self.refuse_caller(cx, 488, "Not Acceptable Here", &why, None);

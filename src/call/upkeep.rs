@@ -142,7 +142,7 @@ impl Call {
             Errand::Bye(_) => self.close(cx),
             Errand::Probe if matches!(status, 408 | 481) => self.lost(cx, side, "the peer no longer knows the call"),
             Errand::Probe if end.is_err() => cx.set_timer(key, Timer::Probe(side), PROBE_AGAIN),
-            Errand::Probe => {}
+            Errand::Probe | Errand::Prack => {}
             Errand::Info(id) => {
                 if let Some(at) = self.infos.iter().position(|info| info.id == id) {
                     let info = self.infos.remove(at);

@@ -20,6 +20,9 @@ pub(super) struct Arguments {
     /// Name the scenarios and play none.
     #[arg(long)]
     list: bool,
+    /// Let Genesys and Tandem ask each other for Digest, both ways.
+    #[arg(long)]
+    digest: bool,
     /// One line a scenario; ladders only of what went wrong.
     #[arg(short, long)]
     brief: bool,
@@ -48,7 +51,8 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 }
 
 async fn demonstrate(arguments: &Arguments) -> ExitCode {
-    let lab = match Lab::start("").await {
+    let lab = if arguments.digest { Lab::proving("").await } else { Lab::start("").await };
+    let lab = match lab {
         Ok(lab) => lab,
         Err(error) => {
             let remedy = "the demo needs 127.0.0.2 and 127.0.0.11 to 127.0.0.23, and a directory for temporary files";

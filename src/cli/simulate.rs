@@ -17,7 +17,7 @@ use super::{ConfigurationFile, complain, exit};
 use crate::config::{self, directory_file};
 use crate::flow::TrunkId;
 use crate::process::snapshot_of;
-use crate::settings::{Settings, read_file};
+use crate::settings::{Settings, read_input};
 use crate::snapshot::address_key;
 use crate::transport::Addresses;
 use crate::trunk::{Host, Trunk};
@@ -205,7 +205,7 @@ fn read(path: &Path) -> Result<Capture, ExitCode> {
                 read => read.map(|_| octets),
             }
         }
-        false => read_file(path, MAX_INPUT),
+        false => read_input(path, MAX_INPUT),
     };
     let octets = octets.map_err(|error| {
         let what = format!("{} cannot be read: {error}", path.display());

@@ -1,7 +1,7 @@
 //! How numbers are written on a trunk: `country` and `dial_plan`.
 
 use super::section::Section;
-use crate::number::{DialPlan, Fits, MAX_DIGITS, Step, calling_code};
+use crate::number::{DialPlan, Fits, MAX_DIGITS, Step, calling_code, stands_in_number};
 use crate::trunk::Kind;
 use std::sync::Arc;
 
@@ -44,7 +44,18 @@ fn read_steps(table: &Section<'_>, key: &'static str) -> Vec<Step> {
         step.finish();
         let prefix = prefix.map(|prefix| Fits::Prefix(prefix.into_inner().into()));
         let fits = prefix.or(pattern.map(|pattern| Fits::Pattern(pattern.into_inner())))?;
-        Some(Step { fits, replacement: replacement?.into_inner().into() })
+        let replacement = replacement?;
+        let groups = match &fits {
+            Fits::Prefix(_) => None,
+            Fits::Pattern(pattern) => Some(pattern),
+        };
+        if let Err(fault) = replaceable(replacement.get_ref(), groups) {
+            let remedy =
+                "write what may stand in a number, and groups of match as $1, or ${1} before letters and digits";
+            table.findings().error(replacement.span(), fault).remedy(remedy);
+            return None;
+        }
+        Some(Step { fits, replacement: replacement.into_inner().into() })
     });
     read.collect()
 }
@@ -56,6 +67,38 @@ fn prefix_of(text: &str) -> Result<String, String> {
     match plain && !text.is_empty() && digits.len() <= MAX_DIGITS {
         true => Ok(text.to_owned()),
         false => Err(format!("`{text}` is no prefix; write digits, such as \"00\" or \"+49\"")),
+    }
+}
+
+/// Whether `text` makes a number: what cannot stand in one would leave the number as it was, and a group that is not
+/// there would cut it short, both without a word.
+fn replaceable(text: &str, groups: Option<&regex::Regex>) -> Result<(), String> {
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once('$') {
+        literal(before)?;
+        let Some(groups) = groups else { return Err("a step with prefix has no groups".to_owned()) };
+        let word = |text: &str| text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
+        let (name, after) = match behind.strip_prefix('{').map(|inner| inner.split_once('}')) {
+            Some(Some(braced)) => braced,
+            Some(None) => return Err("`${` without `}`".to_owned()),
+            None => behind.split_at(word(behind)),
+        };
+        let known = match name.parse::<usize>() {
+            Ok(number) => number < groups.captures_len(),
+            Err(_) => groups.capture_names().flatten().any(|known| known == name),
+        };
+        if !known {
+            return Err(format!("match has no group `${name}`"));
+        }
+        rest = after;
+    }
+    literal(rest)
+}
+
+fn literal(text: &str) -> Result<(), String> {
+    match text.chars().find(|c| u8::try_from(*c).map_or(true, |octet| !stands_in_number(octet))) {
+        Some(wrong) => Err(format!("{wrong:?} cannot stand in a number")),
+        None => Ok(()),
     }
 }
 

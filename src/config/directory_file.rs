@@ -10,6 +10,7 @@ use crate::directory::{Directory, Entry};
 use crate::number::Number;
 use crate::pii::Pii;
 use crate::settings::Settings;
+use crate::trunk::Kind;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -29,6 +30,8 @@ pub struct ReadDirectory {
     /// Bad rows as errors, doubtful ones as warnings; they name lines and never numbers. The first hundred, and
     /// one more that says how many there are.
     pub findings: Vec<Finding>,
+    /// How many of the numbers each other platform says it owns, by its trunk (GEN-90); trunks without any are left out.
+    pub overlaps: Vec<(Arc<str>, usize)>,
 }
 
 /// The directory that `settings` names; an empty one when it names none.
@@ -38,20 +41,23 @@ pub struct ReadDirectory {
 /// As [`read`].
 pub fn of_settings(settings: &Settings) -> Result<ReadDirectory, Finding> {
     let Some(path) = &settings.directory else {
-        return Ok(ReadDirectory { directory: Directory::default(), findings: Vec::new() });
+        let (directory, findings, overlaps) = (Directory::default(), Vec::new(), Vec::new());
+        return Ok(ReadDirectory { directory, findings, overlaps });
     };
     let mut found = read(path, &settings.edge.country_code)?;
-    let owned = |number: &Number| {
-        let owner = |trunk: &&super::TrunkSettings| trunk.dids.iter().any(|pattern| pattern.matches(number));
-        settings.trunks.iter().find(owner).map(|trunk| &trunk.trunk.name)
-    };
-    let owners: Vec<_> = found.directory.iter().filter_map(|entry| owned(&entry.number)).collect();
-    if let Some(owner) = owners.first() {
-        let count = owners.len();
+    // That Teams owns them is what the directory says.
+    for trunk in settings.trunks.iter().filter(|trunk| trunk.trunk.kind != Kind::Teams && !trunk.dids.is_empty()) {
+        let owned = |number: &Number| trunk.dids.iter().any(|pattern| pattern.matches(number));
+        let count = found.directory.iter().filter(|entry| owned(&entry.number)).count();
+        if count == 0 {
+            continue;
+        }
+        let owner = &trunk.trunk.name;
         let message = format!("{count} numbers are also in dids of trunk `{owner}`: they ring there, not in Teams");
         let finding = Finding::of_file(Severity::Warning, path, message);
         let finding = finding.remedy("give each number to one platform: remove the rows, or narrow dids");
         found.findings.push(Finding { rule: Some("GEN-90"), ..finding });
+        found.overlaps.push((owner.clone(), count));
     }
     Ok(found)
 }
@@ -164,7 +170,7 @@ fn parse(source: Source, country_code: &str) -> Result<ReadDirectory, Finding> {
         let message = format!("{wrong} rows are bad, odd or stand twice: only the first are shown");
         findings.push(at(Severity::Error, None, message).remedy("mend what writes the file"));
     }
-    Ok(ReadDirectory { directory, findings })
+    Ok(ReadDirectory { directory, findings, overlaps: Vec::new() })
 }
 
 /// Where the columns are that the first line names.

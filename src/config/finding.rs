@@ -148,6 +148,12 @@ impl serde::Serialize for Finding {
     }
 }
 
+/// How many findings of one file are told: who has more corrects these and asks again.
+const MAX_FINDINGS: usize = 500;
+
+/// The longest message of a finding about one file, in octets: some quote the operator's text.
+const LONGEST: usize = 600;
+
 /// Where the findings about one file gather, shared by all that read it.
 #[derive(Debug)]
 pub(super) struct Findings {
@@ -178,7 +184,33 @@ impl Findings {
         self.add(Severity::Warning, span, message.into())
     }
 
-    fn add(&self, severity: Severity, span: Range<usize>, message: String) -> Noted<'_> {
+    /// The place of octet `at` of the string that is written at `span`; the whole of it where that cannot be told.
+    pub(super) fn within(&self, span: Range<usize>, at: usize) -> Range<usize> {
+        let text = &self.source.text;
+        let written = text.get(span.clone()).unwrap_or("");
+        let quote = written.get(..1).unwrap_or("");
+        let inside = written.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote)).unwrap_or("");
+        if inside.starts_with(['"', '\'']) {
+            return span; // Three quotes: the value may begin a line later.
+        }
+        let (mut place, mut read) = (span.start + 1, 0);
+        while read < at {
+            let Some((long, worth)) = text.get(place..span.end).and_then(|rest| spelling(rest, quote == "\"")) else {
+                return span;
+            };
+            (place, read) = (place + long, read + worth);
+        }
+        match text.get(place..span.end - 1).and_then(|rest| spelling(rest, quote == "\"")) {
+            Some((long, _)) => place..place + long,
+            None => span,
+        }
+    }
+
+    fn add(&self, severity: Severity, span: Range<usize>, mut message: String) -> Noted<'_> {
+        if message.len() > LONGEST {
+            message.truncate(message.floor_char_boundary(LONGEST));
+            message.push('…');
+        }
         let (source, span) = (Arc::clone(&self.source), Some(span));
         let mut found = self.found.borrow_mut();
         found.push(Finding { severity, message, remedy: None, rule: None, source, span });
@@ -190,8 +222,34 @@ impl Findings {
         let mut found = self.found.into_inner();
         found.sort_by_key(|finding| finding.span.as_ref().map_or((0, 0), |span| (span.start, span.end)));
         found.dedup();
+        if found.len() > MAX_FINDINGS {
+            // Errors first, since nothing starts with them; then in the order of the file.
+            found.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+            let more = found.len() - MAX_FINDINGS;
+            found.truncate(MAX_FINDINGS);
+            found.sort_by_key(|finding| finding.span.as_ref().map_or((0, 0), |span| (span.start, span.end)));
+            let severity = found.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Error);
+            let message = format!("{more} more findings are not shown");
+            found.push(Finding::of_file(severity, &self.source.path, message).remedy("correct those above first"));
+        }
         found
     }
+}
+
+/// How many octets of a TOML string stand for its next character, and how many that has as UTF-8.
+fn spelling(rest: &str, escapes: bool) -> Option<(usize, usize)> {
+    let first = rest.chars().next()?;
+    if !escapes || first != '\\' {
+        return Some((first.len_utf8(), first.len_utf8()));
+    }
+    let digits = match rest.as_bytes().get(1)? {
+        b'u' => 4,
+        b'U' => 8,
+        b'x' => 2,
+        _ => return Some((2, 1)),
+    };
+    let code = u32::from_str_radix(rest.get(2..2 + digits)?, 16).ok()?;
+    Some((2 + digits, char::from_u32(code)?.len_utf8()))
 }
 
 /// A finding just added, for what else there is to say about it.

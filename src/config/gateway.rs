@@ -5,7 +5,7 @@
 //! the export does not have is not judged: older modules leave some out.
 
 use super::finding::{Finding, Severity, Source};
-use crate::settings::{Settings, read_file};
+use crate::settings::{Settings, read_input};
 use crate::trunk::{IpVersion, Kind, Trunk};
 use serde_json::Value;
 use std::path::Path;
@@ -19,7 +19,7 @@ const OF_USERS: [u64; 7] = [404, 480, 484, 486, 487, 600, 603];
 
 /// Every mismatch between an export and `settings`.
 pub fn check_gateways(path: &Path, settings: &Settings) -> Vec<Finding> {
-    let text = match read_file(path, LONGEST) {
+    let text = match read_input(path, LONGEST) {
         Ok(octets) => decoded(&octets),
         Err(error) => {
             let finding = Finding::of_file(Severity::Error, path, format!("cannot be read: {error}"));

@@ -76,7 +76,7 @@ pub fn load_without_certificates(path: &Path) -> Result<Loaded, Vec<Finding>> {
 }
 
 fn source(path: &Path) -> Result<Source, Vec<Finding>> {
-    let text = read_text(path, MAX_FILE).map_err(|error| {
+    let text = utf8(read_input(path, MAX_FILE)).map_err(|error| {
         let message = format!("the configuration cannot be read: {error}");
         let remedy = remedy_unread(&error, "name the file with --config, or check its path and who may read it");
         vec![Finding::of_file(Severity::Error, path, message).remedy(remedy)]
@@ -90,7 +90,7 @@ fn source(path: &Path) -> Result<Source, Vec<Finding>> {
 ///
 /// What the system says when the file cannot be read.
 pub fn admin_socket(path: &Path) -> std::io::Result<PathBuf> {
-    let source = Arc::new(Source { path: path.to_owned(), text: read_text(path, MAX_FILE)? });
+    let source = Arc::new(Source { path: path.to_owned(), text: utf8(read_input(path, MAX_FILE))? });
     let findings = Findings::new(Arc::clone(&source));
     let (table, _) = DeTable::parse_recoverable(&source.text);
     Ok(read::read_admin(&Section::root(table.get_ref(), &findings), path.parent().unwrap_or(Path::new(""))))
@@ -98,7 +98,11 @@ pub fn admin_socket(path: &Path) -> std::io::Result<PathBuf> {
 
 /// The text of a file that may have `limit` octets.
 fn read_text(path: &Path, limit: u64) -> std::io::Result<String> {
-    String::from_utf8(read_file(path, limit)?).map_err(|error| {
+    utf8(read_file(path, limit))
+}
+
+fn utf8(octets: std::io::Result<Vec<u8>>) -> std::io::Result<String> {
+    String::from_utf8(octets?).map_err(|error| {
         let good = error.utf8_error().valid_up_to();
         let line = error.as_bytes().iter().take(good).filter(|octet| **octet == b'\n').count() + 1;
         std::io::Error::new(std::io::ErrorKind::InvalidData, format!("line {line} is not UTF-8"))

@@ -69,7 +69,8 @@ fn fits(section: &Section<'_>, kind: Option<Kind>, policy: &Policy) {
 /// A name that the operator may let cross, or the beginning of such names.
 fn passed(text: &str) -> Result<Wildcard, String> {
     let name = Wildcard::new(text);
-    if !is_token(&*name.text) {
+    // A star is a character of tokens, too, and means itself everywhere but at the end.
+    if !is_token(&*name.text) || name.text.contains('*') {
         return Err(format!(
             "`{text}` is no header field name; write \"X-Acme-Site\", or \"X-Acme-*\" for all that begin so"
         ));

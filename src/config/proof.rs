@@ -36,6 +36,9 @@ const MAX_SECRET: u64 = 4096;
 /// The longest value of a header field of an operator, in octets: nobody's limits are near (GEN-64).
 const MAX_VALUE: usize = 1024;
 
+/// The longest they are together: what else an INVITE says has to fit beside them.
+const MAX_VALUES: usize = 8 * 1024;
+
 /// How long a nonce holds by default: well beyond the set-up of a call, and too short to be worth stealing.
 const NONCE_LIFETIME: Duration = Duration::from_secs(300);
 
@@ -173,6 +176,9 @@ fn account(table: &Section<'_>, base: &Path, files: &mut Vec<PathBuf>) -> Option
         return None;
     };
     quotable(table, "username", username);
+    if let Some(realm) = realm {
+        quotable(table, "realm", realm);
+    }
     Some(Arc::new(Account { username: Arc::from(username), password: password?, realm: realm.map(Arc::from) }))
 }
 
@@ -216,6 +222,14 @@ fn headers(section: &Section<'_>) -> Vec<(Field, String)> {
             Some(fault) => drop(section.findings().error(value.span(), fault).rule("GEN-63")),
             None => headers.push((Field::from(name), text.trim().to_owned())),
         }
+    }
+    if headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>() > MAX_VALUES {
+        let message = format!("{} is longer than {MAX_VALUES} octets in all", table.name());
+        section
+            .findings()
+            .error(section.place("headers"), message)
+            .remedy("keep what the other side reads")
+            .rule("GEN-64");
     }
     headers
 }
@@ -262,6 +276,12 @@ fn secret(
                 table.findings().error(path.span(), message);
                 return None;
             }
+            // None could stand in a header field, and nobody types one into a password.
+            if text.chars().any(char::is_control) {
+                let message = format!("{} has a control character in the secret", path.get_ref());
+                table.findings().error(path.span(), message).remedy("write it anew, as plain text");
+                return None;
+            }
             Some(Secret::new(text))
         }
         (None, Some(name)) => match std::env::var(name.get_ref()) {
@@ -293,7 +313,8 @@ fn secret_file(
         let message = format!("everybody on this machine may read {}", file.get_ref());
         table.findings().error(file.span(), message).remedy(format!("chmod 640 {}", path.display()));
     }
-    text.ok()
+    // Editors of Windows put a mark in front, which is no part of any secret.
+    text.ok().map(|text| text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
 /// What stands in quotes in a challenge and is hashed has to be plain text.

@@ -69,7 +69,14 @@ pub(super) fn read<'a>(root: Section<'a>, path: &Path, base: &Path) -> Draft<'a>
         edge.missing("fqdn", "name this element as certificates and trunks know it: fqdn = \"sbc1.example.com\"");
     }
     let fqdn = fqdn.map_or_else(|| "sbc.invalid".to_owned(), toml::Spanned::into_inner);
-    let named = root.named("trunk");
+    let mut named = root.named("trunk");
+    if let Some((_, first)) = named.get(MAX_TRUNKS) {
+        root.findings()
+            .error(first.span(), format!("more than {MAX_TRUNKS} trunks"))
+            .remedy("split them over machines");
+        // Each is held against all others, so the rest is not looked at.
+        named.truncate(MAX_TRUNKS);
+    }
     // Without the key, the default is for trunks that have no listener of their own.
     let shared = edge.items("listen").is_some() || named.iter().any(|(_, trunk)| trunk.items("listen").is_none());
     let mut listeners = if shared { read_listeners(&edge, "listen") } else { Vec::new() };
@@ -110,9 +117,6 @@ pub(super) fn read<'a>(root: Section<'a>, path: &Path, base: &Path) -> Draft<'a>
         trunk_sections.push(section);
     }
     ask_carriers_only(&mut trunks, &trunk_sections);
-    if trunks.len() > MAX_TRUNKS {
-        root.findings().error(root.span(), format!("more than {MAX_TRUNKS} trunks")).remedy("split them over machines");
-    }
     if trunks.is_empty() {
         let remedy = "add a table for each platform: [trunk.teams] with kind = \"teams\", [trunk.genesys] with kind = \"genesys\"";
         root.missing("trunk", remedy);
@@ -362,7 +366,8 @@ fn read_name_servers(root: &Section<'_>) -> Vec<SocketAddr> {
 fn read_log(root: &Section<'_>) -> LogSettings {
     let log = root.table("log");
     let json = log.choice("format", &[("text", false), ("json", true)]).unwrap_or(false);
-    let filter = log.parsed("filter", |text| match text.parse::<tracing_subscriber::filter::Targets>() {
+    // As the log reads it.
+    let filter = log.parsed("filter", |text| match tracing_subscriber::EnvFilter::builder().parse(text) {
         Ok(_) => Ok(text.to_owned()),
         Err(error) => {
             Err(format!("`{text}` is no filter ({error}); write for example \"info,tandem::transport=debug\""))

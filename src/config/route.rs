@@ -52,30 +52,22 @@ fn read_route(section: &Section<'_>, trunks: &[TrunkSettings]) -> Route {
     };
     let number = |text: &str| NumberMatch::parse(text).map_err(|error| format!("`{text}`: {error}"));
     let caller = |text: &str| CallerMatch::parse(text).map_err(|error| format!("`{text}`: {error}"));
-    let mut numbers: Vec<NumberMatch> = values(section.list("number", number));
+    let mut numbers: Vec<NumberMatch> = section.some("number", number);
     let number = match numbers.len() {
         0 => NumberMatch::Any,
         1 => numbers.remove(0),
         _ => NumberMatch::OneOf(numbers),
     };
-    if section.items("number").is_some_and(|items| items.is_empty()) {
-        let remedy = "leave it out for every number, or name some";
-        section.findings().error(section.place("number"), "a route for no number").remedy(remedy);
-    }
     let (to, weights) = read_targets(section, trunk);
     Route {
         from: section.parsed("from", trunk).map(Spanned::into_inner),
         number,
-        caller: values(section.list("caller", caller)),
+        caller: section.some("caller", caller),
         header: read_header(section),
         time: read_time(section),
         to,
         weights,
     }
-}
-
-fn values<T>(list: Option<Vec<Spanned<T>>>) -> Vec<T> {
-    list.unwrap_or_default().into_iter().map(Spanned::into_inner).collect()
 }
 
 /// `to`: names in their order, or tables with weights.
@@ -144,7 +136,8 @@ fn read_time(section: &Section<'_>) -> Option<Schedule> {
     if !time.is_present() {
         return None;
     }
-    let days = time.list("days", days_of);
+    let every_day = time.items("days").is_none();
+    let days = time.some("days", days_of).into_iter().fold(0, |all, days| all | days);
     let from = time.parsed("from", |text| minute_of(text, 24 * 60 - 1)).map(Spanned::into_inner);
     let until = time.parsed("to", |text| minute_of(text, 24 * 60)).map(Spanned::into_inner);
     let zone = time.parsed("zone", zone_of).map(Spanned::into_inner);
@@ -156,8 +149,7 @@ fn read_time(section: &Section<'_>) -> Option<Schedule> {
         let remedy = "leave both out for the whole day";
         section.findings().error(time.place("to"), "the hours end when they begin").remedy(remedy);
     }
-    let all = |days: Vec<Spanned<u8>>| days.into_iter().fold(0, |all, days| all | days.into_inner());
-    let days = days.map_or(0b111_1111, all);
+    let days = if every_day { 0b111_1111 } else { days };
     time.finish();
     Some(Schedule { days, from, until, zone: zone? })
 }

@@ -11,7 +11,6 @@ use crate::settings::TrunkSettings;
 use crate::sip::{Field, Keeper, Method, Name, Scheme, Uri, keeper};
 use crate::trunk::{Kind, Trunk};
 use regex::{Regex, RegexBuilder};
-use std::ops::Range;
 use std::sync::Arc;
 use toml::Spanned;
 
@@ -29,9 +28,11 @@ const TEMPLATES: [Method; 5] = [Method::Ack, Method::Bye, Method::Cancel, Method
 
 /// The rules, and the table of each, in order.
 pub(super) fn read<'a>(root: &Section<'a>, trunks: &[TrunkSettings]) -> (Rules, Vec<Section<'a>>) {
-    let sections = root.repeated("rule");
+    let mut sections = root.repeated("rule");
     if let Some(first) = sections.get(MAX_RULES) {
         first.findings().error(first.span(), format!("more than {MAX_RULES} rules")).remedy("join some of them");
+        // Each is held against all before it, so the rest is not looked at.
+        sections.truncate(MAX_RULES);
     }
     // A rule with a fault leaves a place, so that what is found of the others names the right table.
     let rules: Vec<Option<Rule>> = sections.iter().map(|section| read_rule(section, trunks)).collect();
@@ -71,20 +72,16 @@ fn read_condition(section: &Section<'_>, trunks: &[TrunkSettings]) -> Option<Con
     let whole = !wanted || part.is_some();
     when.finish();
     let condition = Condition {
-        trunks: values(section.list("trunk", trunk)),
+        trunks: section.some("trunk", trunk),
         direction: direction?,
         request: section.choice("message", &[("request", true), ("response", false)]),
-        methods: values(section.list("method", method)),
-        statuses: values(section.list("status", statuses)),
-        called: values(section.list("called", pattern)),
-        caller: values(section.list("caller", pattern)),
+        methods: section.some("method", method),
+        statuses: section.some("status", statuses),
+        called: section.some("called", pattern),
+        caller: section.some("caller", pattern),
         part,
     };
     whole.then_some(condition)
-}
-
-fn values<T>(list: Option<Vec<Spanned<T>>>) -> Vec<T> {
-    list.unwrap_or_default().into_iter().map(Spanned::into_inner).collect()
 }
 
 fn read_part(when: &Section<'_>) -> Option<(Target, Test)> {
@@ -138,21 +135,17 @@ fn expression(findings: &Findings, text: &Spanned<&str>) -> Option<Regex> {
             let column = shown
                 .lines()
                 .find_map(|line| line.trim_end().strip_suffix('^').map(|front| front.trim_end_matches('^').len()));
-            let at = column.map_or(0, |column| column.saturating_sub(4));
+            // Its columns are characters; four blanks stand in front of the expression.
+            let before = column.map_or(0, |column| column.saturating_sub(4));
+            let at = text.get_ref().chars().take(before).map(char::len_utf8).sum();
             let remedy =
                 "the expressions of Rust's regex: no look-around, no back-references; in TOML best in 'single quotes'";
             findings
-                .error(within(text.span(), at), format!("this expression cannot be compiled: {why}"))
+                .error(findings.within(text.span(), at), format!("this expression cannot be compiled: {why}"))
                 .remedy(remedy);
             None
         }
     }
-}
-
-/// The place of octet `at` of a string value, one behind its quote; the whole value where that is not in it.
-fn within(span: Range<usize>, at: usize) -> Range<usize> {
-    let start = span.start + 1 + at;
-    if start + 1 < span.end { start..start + 1 } else { span }
 }
 
 fn template(section: &Section<'_>, key: &'static str, captures: Option<usize>) -> Option<Template> {
@@ -160,7 +153,8 @@ fn template(section: &Section<'_>, key: &'static str, captures: Option<usize>) -
     match Template::parse(text.get_ref(), captures) {
         Ok(template) => Some(template),
         Err(error) => {
-            section.findings().error(within(text.span(), error.at), error.text);
+            let findings = section.findings();
+            findings.error(findings.within(text.span(), error.at), error.text);
             None
         }
     }
@@ -251,12 +245,14 @@ fn field(section: &Section<'_>, key: &'static str, writes: bool) -> Option<Field
 /// What compiles and makes no sense.
 fn check(rules: &[Rule], sections: &[Section<'_>], trunks: &[TrunkSettings]) {
     for (at, (rule, section)) in rules.iter().zip(sections).enumerate() {
+        if let Some(why) = rule.action.spoils() {
+            let message = format!("{why}: no message that this rule fires on would get through");
+            section.findings().error(section.place("value"), message).remedy("correct the value, or remove the rule");
+        }
         never(rule, section, trunks);
         platforms(rule, section, trunks);
-        let earlier = rules.iter().take(at).enumerate();
-        for (before, other) in earlier {
-            undone(rule, other, before, section);
-        }
+        // One that it undoes is enough to look at the rule again.
+        rules.iter().take(at).enumerate().any(|(before, other)| undone(rule, other, before, section));
     }
 }
 
@@ -284,11 +280,21 @@ fn never(rule: &Rule, section: &Section<'_>, trunks: &[TrunkSettings]) {
             .error(section.span(), "this rule never fires: responses have no request-uri")
             .remedy("message = \"request\"");
     }
-    if condition.direction == Direction::In {
+    let methods = &condition.methods;
+    let only = |known: &[Method]| !methods.is_empty() && methods.iter().all(|method| known.contains(method));
+    if only(&[Method::Ack]) && (condition.request == Some(false) || !condition.statuses.is_empty()) {
+        findings.error(section.place("method"), "this rule never fires: an ACK has no response").remedy("remove one");
         return;
     }
-    let template = |method: &Method| TEMPLATES.contains(method);
-    if !condition.methods.is_empty() && condition.methods.iter().all(template) {
+    if condition.direction == Direction::In {
+        if only(&[Method::Ack, Method::Cancel]) {
+            let message =
+                "this rule never fires: ACK and CANCEL are read as they come, and the answer to a CANCEL is not read";
+            findings.error(section.place("method"), message).remedy("name INVITE, UPDATE, INFO, BYE or OPTIONS");
+        }
+        return;
+    }
+    if only(&TEMPLATES) {
         let message = "this rule never fires: ACK, BYE, CANCEL, PRACK and NOTIFY leave as they have to be";
         findings.error(section.place("method"), message).remedy("name INVITE, UPDATE, INFO or OPTIONS");
     }
@@ -307,8 +313,8 @@ fn never(rule: &Rule, section: &Section<'_>, trunks: &[TrunkSettings]) {
     }
 }
 
-/// A later rule against an earlier one.
-fn undone(rule: &Rule, earlier: &Rule, at: usize, section: &Section<'_>) {
+/// A later rule against an earlier one: whether there is something to say, which is said.
+fn undone(rule: &Rule, earlier: &Rule, at: usize, section: &Section<'_>) -> bool {
     let findings = section.findings();
     let name = if earlier.name.is_empty() { format!("rule {}", at + 1) } else { format!("rule `{}`", earlier.name) };
     let covers = rule.condition.covers(&earlier.condition);
@@ -319,7 +325,7 @@ fn undone(rule: &Rule, earlier: &Rule, at: usize, section: &Section<'_>) {
     {
         let message = format!("this rule undoes {name}: it gives the field its old name back");
         findings.warning(section.span(), message).remedy("remove both");
-        return;
+        return true;
     }
     if let (Some(written), Some(removed)) = (earlier.action.writes(), rule.action.removes())
         && same_target(&written, &removed)
@@ -328,6 +334,7 @@ fn undone(rule: &Rule, earlier: &Rule, at: usize, section: &Section<'_>) {
     {
         let message = format!("this rule undoes {name}: it removes what that writes");
         findings.warning(section.span(), message).remedy("put it first, or remove one of them");
+        return true;
     }
     if let (Action::Set(one, _), Action::Set(other, _)) = (&earlier.action, &rule.action)
         && same_target(one, other)
@@ -335,6 +342,7 @@ fn undone(rule: &Rule, earlier: &Rule, at: usize, section: &Section<'_>) {
     {
         let message = format!("this rule undoes {name}: it writes the same field on every message that has it");
         findings.warning(section.span(), message).remedy("remove one of them, or narrow the conditions");
+        return true;
     }
     // What is gone cannot be there.
     if let (Action::Remove(removed), Some((target, test))) = (&earlier.action, &rule.condition.part)
@@ -344,7 +352,9 @@ fn undone(rule: &Rule, earlier: &Rule, at: usize, section: &Section<'_>) {
     {
         let message = format!("this rule never fires: {name} has removed the field it asks for");
         findings.warning(section.place("when"), message).remedy("put it before that one");
+        return true;
     }
+    false
 }
 
 fn same(one: &Field, other: &Field) -> bool {
@@ -358,8 +368,20 @@ fn same_target(one: &Target, other: &Target) -> bool {
 /// What the platform of a trunk rejects, or the guard undoes.
 fn platforms(rule: &Rule, section: &Section<'_>, trunks: &[TrunkSettings]) {
     let condition = &rule.condition;
-    let Some(target) = rule.action.writes().filter(|_| condition.direction == Direction::Out) else { return };
+    if condition.direction == Direction::In {
+        return;
+    }
     let findings = section.findings();
+    let concerned = trunks.iter().map(|trunk| &trunk.trunk);
+    let concerned = concerned.filter(|trunk| condition.trunks.is_empty() || condition.trunks.contains(&trunk.id));
+    let concerned = concerned.filter(|trunk| trunk.kind != Kind::Generic);
+    for trunk in concerned.clone().filter(|trunk| trunk.kind == Kind::Genesys) {
+        if let Some((rule, message, remedy)) = spoilt_for_genesys(&rule.action) {
+            let message = format!("trunk `{}`: {message}", trunk.name);
+            findings.warning(section.span(), message).remedy(remedy).rule(rule);
+        }
+    }
+    let Some(target) = rule.action.writes() else { return };
     let literal = match &rule.action {
         Action::Add(_, template) | Action::Set(_, template) => template.literal(),
         Action::Remove(_) | Action::Rename(..) | Action::Copy(..) | Action::Replace(..) => None,
@@ -368,8 +390,6 @@ fn platforms(rule: &Rule, section: &Section<'_>, trunks: &[TrunkSettings]) {
         let message = "neither platform takes a sips: URI: the message would be kept from leaving";
         findings.error(section.place("value"), message).remedy("write sip:").rule("TDR-1");
     }
-    let concerned = trunks.iter().map(|trunk| &trunk.trunk);
-    let concerned = concerned.filter(|trunk| condition.trunks.is_empty() || condition.trunks.contains(&trunk.id));
     for trunk in concerned {
         if let Some((rule, message, remedy)) = broken(trunk, &target, literal) {
             let message = format!("trunk `{}`: {message}", trunk.name);
@@ -379,6 +399,31 @@ fn platforms(rule: &Rule, section: &Section<'_>, trunks: &[TrunkSettings]) {
 }
 
 type Broken = (&'static str, String, &'static str);
+
+/// What Genesys reads otherwise than it is meant, whatever the value.
+fn spoilt_for_genesys(action: &Action) -> Option<Broken> {
+    let takes = |name: Name| action.removes() == Some(Target::Header(Field::Known(name)));
+    let user_to_user = |field: &Field| match field {
+        Field::Known(name) => *name == Name::UserToUser,
+        Field::Extension(name) => name.eq_ignore_ascii_case("x-User-to-User"),
+    };
+    match action {
+        Action::Add(field, _) if user_to_user(field) => {
+            let message =
+                "beside one that is there already Genesys discards both: the guard keeps the first".to_owned();
+            Some(("GEN-66", message, "set it, instead of adding one"))
+        }
+        _ if takes(Name::PAssertedIdentity) => {
+            let message = "without an asserted number it is open who Genesys takes for the caller".to_owned();
+            Some((
+                "GEN-57",
+                message,
+                "remove it where it comes in: direction = \"in\", or asserted_identity = \"strip\" there",
+            ))
+        }
+        _ => None,
+    }
+}
 
 fn broken(trunk: &Trunk, target: &Target, literal: Option<&str>) -> Option<Broken> {
     let hub = match trunk.kind {

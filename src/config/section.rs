@@ -101,6 +101,18 @@ impl<'a> Section<'a> {
         Some(texts.into_iter().filter_map(|text| self.understood(text, &parse)).collect())
     }
 
+    /// What a condition asks for, one of which is enough; absent, it is none. An empty list is a fault: nobody can tell
+    /// whether it is meant to hold always or never.
+    pub(super) fn some<T>(&self, key: &'static str, parse: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
+        if self.items(key).is_some_and(|items| items.is_empty()) {
+            let message = format!("{} is an empty list", self.dotted(key));
+            self.findings
+                .error(self.place(key), message)
+                .remedy("name something, or leave it out where it does not matter");
+        }
+        self.list(key, parse).unwrap_or_default().into_iter().map(Spanned::into_inner).collect()
+    }
+
     /// The items of a list, or the one value that stands in place of a list.
     pub(super) fn items(&self, key: &'static str) -> Option<Vec<&'a Spanned<DeValue<'a>>>> {
         let value = self.value(key)?;

@@ -133,7 +133,7 @@ pub(super) fn read_trunk(section: &Section<'_>, around: Around<'_>) -> TrunkSett
         listeners,
         mutual: mutual && transport == Transport::Tls,
         expected_names,
-        methods: values(section.list("methods", method)).unwrap_or(base.methods),
+        methods: methods(section).unwrap_or(base.methods),
         session_expires: session_expires(section, base.session_expires),
         min_se: seconds(section.duration("min_se", Duration::from_secs(90)..=HOUR)).unwrap_or(base.min_se),
         early_media: section.choice("early_media", &early).unwrap_or(base.early_media),
@@ -365,6 +365,16 @@ fn session_expires(section: &Section<'_>, default: Option<u32>) -> Option<u32> {
         None => default,
         Some(interval) => seconds(interval),
     }
+}
+
+/// What it takes. ACK, BYE and CANCEL are sent in any case, an INVITE is not (TDR-90).
+fn methods(section: &Section<'_>) -> Option<Vec<Method>> {
+    let methods = values(section.list("methods", method))?;
+    if !methods.contains(&Method::Invite) {
+        let message = format!("{}.methods lacks INVITE, so no call could reach it", section.name());
+        section.findings().error(section.place("methods"), message).remedy("add it, or remove the key for the default");
+    }
+    Some(methods)
 }
 
 /// A method that something in this version could send.

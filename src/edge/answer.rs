@@ -8,6 +8,7 @@ use crate::flow::{FlowId, Peer, TrunkId};
 use crate::io::{Destination, Output};
 use crate::normalize;
 use crate::routing;
+use crate::rules::Direction;
 use crate::screen;
 use crate::sip::{Draft, Malformed, Message, Method, Name, NameAddr, Uri, Via};
 use crate::transaction::ServerId;
@@ -100,6 +101,34 @@ impl Edge {
         phrase: &str,
         fill: impl FnOnce(&mut Draft),
     ) {
+        let mut draft = self.refusal(request, via, status, phrase);
+        fill(&mut draft);
+        self.cx.transactions.respond(self.cx.now.monotonic, id, status, draft.finish());
+    }
+
+    /// The final response to an INVITE that does not become a call, after the operator's rules for its trunk.
+    pub(super) fn refuse_call(
+        &mut self,
+        id: ServerId,
+        request: &Message,
+        via: Option<&str>,
+        refusal: &screen::Refusal,
+        peer: &Peer,
+    ) {
+        let status = refusal.status();
+        let mut draft = self.refusal(request, via, status, &refusal.phrase());
+        refusal.explain(&mut draft);
+        let mut octets = draft.finish();
+        let trunk = screen::trunk_of(&self.cx.snapshot, peer, request).ok();
+        if let Some(trunk) = trunk.filter(|trunk| self.cx.snapshot.rules.concern(trunk.id, Direction::Out)) {
+            self.cx.story = Some(screen::story(&trunk, &self.cx.snapshot.edge.country_code, request));
+            octets = self.cx.leave_bare(&trunk, octets);
+            self.cx.put_down();
+        }
+        self.cx.transactions.respond(self.cx.now.monotonic, id, status, octets);
+    }
+
+    fn refusal(&mut self, request: &Message, via: Option<&str>, status: u16, phrase: &str) -> Draft {
         let slot = self.cx.minter.slot();
         let tag = self.cx.minter.tag(slot);
         let mut draft = Draft::response(request, status, phrase, &tag, via);
@@ -107,8 +136,7 @@ impl Edge {
             draft.put(Name::Allow, ALLOW);
         }
         draft.put(Name::Server, &self.cx.snapshot.edge.product);
-        fill(&mut draft);
-        self.cx.transactions.respond(self.cx.now.monotonic, id, status, draft.finish());
+        draft
     }
 
     /// No room for the request's transaction: 503 to an INVITE, which may be tried elsewhere (§21.5.4); OPTIONS are

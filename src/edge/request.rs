@@ -131,7 +131,7 @@ impl Edge {
                         if let Some(record) = record {
                             self.cx.event(Some(record.id), EventKind::CallRefused(Arc::new(record)));
                         }
-                        self.refuse(id, &request, via.as_deref(), status, &reason, |draft| refusal.explain(draft));
+                        self.refuse_call(id, &request, via.as_deref(), &refusal, peer);
                     }
                 }
             }

@@ -29,7 +29,8 @@ pub struct Alarms {
 }
 
 impl Alarms {
-    /// Raises or clears; repeats change the text, and the severity of what has become worse or better.
+    /// Raises or clears; repeats change text and remedy, since the same thing may fail in another way by now, and the
+    /// severity of what has become worse or better.
     pub fn apply(&self, alarm: &Alarm, unix_ms: u64) {
         let mut raised = self.raised.lock().unwrap_or_else(PoisonError::into_inner);
         let Alarm { key, severity, text, remedy, .. } = alarm;
@@ -43,6 +44,7 @@ impl Alarms {
         match raised.get_mut(key) {
             Some(known) => {
                 known.text.clone_from(text);
+                (*remedy).clone_into(&mut known.remedy);
                 if known.severity != severity_word(*severity) {
                     known.severity = severity_word(*severity).into();
                     log(alarm);
@@ -117,6 +119,14 @@ mod tests {
         assert_eq!((raised.len(), raised[0].since_ms, raised[0].text.as_str()), (1, 10, "two"));
         alarms.apply(&alarm("a", false, ""), 30);
         assert!(!alarms.is_raised("a"));
+    }
+
+    #[test]
+    fn what_fails_in_another_way_by_now_has_another_remedy() {
+        let alarms = Alarms::default();
+        alarms.apply(&alarm("host:teams:a", true, "the name does not resolve"), 10);
+        alarms.apply(&Alarm { remedy: "renew", ..alarm("host:teams:a", true, "expired") }, 20);
+        assert_eq!(alarms.raised()[0].remedy, "renew");
     }
 
     #[test]

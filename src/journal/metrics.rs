@@ -10,7 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 type Labels<const N: usize> = [(&'static str, String); N];
 
@@ -67,6 +67,7 @@ pub struct Metrics {
     restarts: Family<Labels<1>, Gauge>,
     certificate: Family<Labels<1>, Gauge>,
     directory: Gauge,
+    overlaps: Family<Labels<1>, Gauge>,
     cpu: Gauge<f64, std::sync::atomic::AtomicU64>,
     memory: Gauge,
     /// Records that were not written.
@@ -117,6 +118,7 @@ impl Metrics {
             restarts: Family::default(),
             certificate: Family::default(),
             directory: Gauge::default(),
+            overlaps: Family::default(),
             cpu: Gauge::default(),
             memory: Gauge::default(),
             records_lost: Counter::default(),
@@ -168,6 +170,11 @@ impl Metrics {
             metrics.certificate.clone(),
         );
         registry.register("directory_entries", "Numbers in the directory", metrics.directory.clone());
+        registry.register(
+            "directory_overlaps",
+            "Numbers of the directory that another platform says it owns, by its trunk",
+            metrics.overlaps.clone(),
+        );
         registry.register("records_lost", "Call records not written", metrics.records_lost.clone());
         registry.register(
             "refused_records_skipped",
@@ -291,9 +298,13 @@ impl Metrics {
         self.certificate.get_or_create(&[("identity", identity.into())]).set(unix_seconds);
     }
 
-    /// How many numbers the directory holds.
-    pub fn directory_entries(&self, count: usize) {
+    /// How many numbers the directory holds, and how many of them are in dids of a trunk (GEN-90).
+    pub fn directory(&self, count: usize, overlaps: &[(Arc<str>, usize)]) {
         self.directory.set(gauge(count));
+        self.overlaps.clear();
+        for (trunk, count) in overlaps {
+            self.overlaps.get_or_create(&[("trunk", trunk.to_string())]).set(gauge(*count));
+        }
     }
 
     /// The text of `/metrics`.
@@ -376,6 +387,8 @@ mod tests {
         metrics.host_answered("teams", "sip.example.com:5061", 7_900);
         metrics.asked_by("teams", 8_100);
         metrics.unknown_number("teams");
+        metrics.directory(5, &[("gone".into(), 9)]);
+        metrics.directory(3, &[("genesys".into(), 2)]);
         let worker = WorkerGauges { worker: 1, calls: 7, restarts: 2, ..WorkerGauges::default() };
         let text = metrics.render(&[worker], &Alarms::default());
         for line in [
@@ -384,6 +397,8 @@ mod tests {
             "tandem_call_setup_seconds_bucket{le=\"2.5\",to=\"teams\"} 1",
             "tandem_calls_ended_total{from=\"genesys\",to=\"teams\",status=\"2xx\",ended_by=\"callee\"} 1",
             "tandem_unknown_numbers_total{trunk=\"teams\"} 1",
+            "tandem_directory_entries 3",
+            "tandem_directory_overlaps{trunk=\"genesys\"} 2",
             "tandem_messages_dropped_total{reason=\"stray_ack\"} 1",
             "tandem_host_answer_timestamp_seconds{trunk=\"teams\",host=\"sip.example.com:5061\"} 7",
             "tandem_options_received_timestamp_seconds{trunk=\"teams\"} 8",
@@ -392,6 +407,7 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");
         }
+        assert!(!text.contains("gone"), "a trunk that shares no number any more");
         assert!(text.ends_with("# EOF\n"));
         assert!(process_usage().is_some_and(|(_, memory)| memory > 0));
     }

@@ -232,6 +232,9 @@ impl Journal {
             EventKind::RulesApplied { trunk, received, rules, .. } => {
                 tracing::debug!(call, worker, trunk = %self.trunk(*trunk), received, ?rules, "rules applied");
             }
+            EventKind::RulesPassedOver { trunk, received, text } => {
+                tracing::warn!(call, worker, trunk = %self.trunk(*trunk), received, text, "rules passed over");
+            }
             EventKind::Repaired { trunk, .. } => {
                 let trunk = self.trunk(*trunk);
                 tracing::debug!(call, worker, %trunk, "message repaired before it left");

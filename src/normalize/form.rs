@@ -25,6 +25,9 @@ pub struct InviteForm {
 /// The From that shows nobody (TDR-51, RFC 3323 §4.1.1.3).
 const ANONYMOUS: &str = "\"Anonymous\" <sip:anonymous@anonymous.invalid>";
 
+/// The most digits of a number of the public network (E.164 §6.2).
+const E164_DIGITS: usize = 15;
+
 /// How an INVITE to `to` has to look for this caller and this number; `host` is the index of the host that
 /// is tried.
 ///
@@ -33,7 +36,7 @@ const ANONYMOUS: &str = "\"Anonymous\" <sip:anonymous@anonymous.invalid>";
 pub fn invite_form(to: &Trunk, host: usize, caller: &Caller, called: &Number) -> InviteForm {
     let fqdn = host_text(&to.fqdn);
     let called = to.dial_plan.leaving(called);
-    let number = caller.number.as_ref().filter(|_| !caller.anonymous).map(|number| to.dial_plan.leaving(number));
+    let number = caller.number.as_ref().filter(|_| !caller.anonymous).and_then(|number| calling(to, number));
     let display = caller.display.as_deref().filter(|_| !caller.anonymous).map(quote);
     let from = match (&number, &display) {
         (Some(number), Some(display)) => [display, " <sip:", number, "@", &fqdn, ">"].concat(),
@@ -49,7 +52,7 @@ pub fn invite_form(to: &Trunk, host: usize, caller: &Caller, called: &Number) ->
         Asserted::Nothing => None,
         // The same number as in From: which of the two Genesys believes is not published (GEN-57).
         Asserted::Number | Asserted::Values(_) => {
-            known.map(|number| ["<sip:", &to.dial_plan.leaving(number), "@", &fqdn, ">"].concat())
+            known.and_then(|number| calling(to, number)).map(|number| ["<sip:", &number, "@", &fqdn, ">"].concat())
         }
     };
     if let Some(asserted) = asserted {
@@ -85,6 +88,21 @@ pub fn invite_form(to: &Trunk, host: usize, caller: &Caller, called: &Number) ->
         contact: contact(to, number.as_deref()),
         identity,
     }
+}
+
+/// A caller's number as it is written toward `to`; `None`: it has no form there.
+///
+/// The hub wants `+` in From as well (TDR-130). The short numbers of an exchange have it in a tenant, too: `+1001`
+/// (TDR-131); and a call back to one finds the routes of the short code. What E.164 cannot hold is not shown: a call must
+/// not fail for the number it comes from.
+fn calling(to: &Trunk, number: &Number) -> Option<String> {
+    let written = to.dial_plan.leaving(number);
+    if to.kind != Kind::Teams {
+        return Some(written);
+    }
+    let digits = number.as_str().trim_start_matches('+');
+    let fits = digits.len() <= E164_DIGITS && !digits.starts_with('0');
+    fits.then(|| if number.is_short() { ["+", &written].concat() } else { written })
 }
 
 /// The ways to name the trunk (GEN-12 to 15); by header field (GEN-16), the URI names the region alone.
@@ -281,6 +299,25 @@ mod tests {
         assert_eq!(form.from, "\"Agent\" <sip:anonymous@anonymous.invalid>");
         assert_eq!(form.contact, "<sip:sbc1.example.com:5067;transport=tls>");
         assert!(form.identity.is_empty());
+    }
+
+    #[test]
+    fn a_caller_with_a_short_code_has_a_plus_at_the_hub_tdr_130_tdr_131() {
+        let form = |trunk: &Trunk, text: &str| {
+            let caller = Caller { number: Some(number(text)), ..Caller::default() };
+            invite_form(trunk, 0, &caller, &number("+14255550123"))
+        };
+        let hub = form(&teams(), "1001");
+        assert_eq!(hub.from, "<sip:+1001@sbc1.example.com>");
+        assert_eq!(hub.contact, "<sip:+1001@sbc1.example.com:5067;transport=tls>");
+        assert_eq!(hub.identity, [(Field::from(Name::PAssertedIdentity), hub.from.clone())]);
+        assert_eq!(form(&teams(), "110").from, "<sip:+110@sbc1.example.com>");
+        assert_eq!(form(&genesys(Termination::Fqdn), "1001").from, "<sip:1001@sbc1.example.com>", "GEN-89");
+        for impossible in ["0123", "+12345678901234567"] {
+            let hub = form(&teams(), impossible);
+            assert_eq!(hub.from, ANONYMOUS, "{impossible}");
+            assert_eq!(hub.identity, [(Field::from(Name::Privacy), "id".to_owned())], "{impossible}");
+        }
     }
 
     #[test]

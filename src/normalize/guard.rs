@@ -18,6 +18,7 @@
 //! | Session-Expires, Min-SE or Expires twice (RFC 3261 §7.3.1) | hub, Genesys | one of equals is kept |
 //! | Session-Expires below the hub's minimum (TDR-97), Replaces as a field or in a URI (TDR-58) | hub | refused |
 //! | several User-to-User (GEN-66) | Genesys | the first is kept |
+//! | Diversion and History-Info (GEN-59) | Genesys | the one that the trunk wants is kept |
 //! | who calls whom in an INVITE: see `guard/invite.rs` | hub, Genesys | |
 //! | bodies: see `guard/description.rs` | all | |
 
@@ -26,7 +27,7 @@ mod invite;
 
 use crate::sip::Keeper;
 use crate::sip::{Edits, HeaderLine, Message, Method, Name, NameAddr, Scheme, Uri, quote};
-use crate::trunk::policy::UserToUserForm;
+use crate::trunk::policy::{Forwarding, UserToUserForm};
 use crate::trunk::{Kind, Trunk};
 use bytes::{BufMut, Bytes, BytesMut};
 use std::fmt;
@@ -158,6 +159,7 @@ fn name<'m>(line: &HeaderLine<'m>) -> &'m str {
 /// Lines that are too long, and fields that the platform must not see, or only once.
 fn fields(to: &Trunk, message: &Message, repairs: &mut Repairs<'_>) -> Result<(), Rejection> {
     let (request, hub) = (message.is_request(), to.kind == Kind::Teams);
+    let (mut diversion, mut history) = (false, false);
     let (mut user_to_user, mut timers) =
         (0, [(Name::SessionExpires, None), (Name::MinSe, None), (Name::Expires, None)]);
     for line in message.lines() {
@@ -194,6 +196,8 @@ fn fields(to: &Trunk, message: &Message, repairs: &mut Repairs<'_>) -> Result<()
                 }
             }
             Name::UserToUser => user_to_user += 1,
+            Name::Diversion => diversion = true,
+            Name::HistoryInfo => history = true,
             Name::Other if line.text.eq_ignore_ascii_case("x-user-to-user") => user_to_user += 1,
             _ => {}
         }
@@ -209,6 +213,13 @@ fn fields(to: &Trunk, message: &Message, repairs: &mut Repairs<'_>) -> Result<()
                 Some(_) => return reject("RFC 3261 §7.3.1", format!("{} stands twice", name.as_str())),
             }
         }
+    }
+    if to.kind == Kind::Genesys && diversion && history {
+        // GEN-59: never both, which may say different things.
+        match to.policy.forwarding {
+            Forwarding::HistoryInfo => repairs.edit().remove(Name::Diversion),
+            Forwarding::Diversion | Forwarding::None => repairs.edit().remove(Name::HistoryInfo),
+        };
     }
     if user_to_user > 1 {
         // GEN-66: several are thrown away together; `User-to-User` is looked for first.

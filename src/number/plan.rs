@@ -69,8 +69,12 @@ fn rewritten(steps: &[Step], text: &str) -> Option<String> {
             pattern.is_match(text).then(|| pattern.replace(text, &*step.replacement).into_owned())
         }
     })?;
-    let fits = |octet: u8| octet.is_ascii_alphanumeric() || b"+-_.!~*'()#".contains(&octet);
-    (!text.is_empty() && text.bytes().all(fits)).then(|| text.replace('#', "%23"))
+    (!text.is_empty() && text.bytes().all(stands_in_number)).then(|| text.replace('#', "%23"))
+}
+
+/// Whether a dial plan may write `octet` into a number: it stands in a user part as it is, but for `#`.
+pub fn stands_in_number(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric() || b"+-_.!~*'()#".contains(&octet)
 }
 
 #[cfg(test)]

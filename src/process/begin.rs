@@ -39,7 +39,7 @@ pub(super) fn begin(settings: Settings, commands: mpsc::Sender<Command>) -> Resu
     if !faults.is_empty() {
         return Err(StartError::Tls(faults));
     }
-    let ReadDirectory { directory, findings } =
+    let ReadDirectory { directory, findings, overlaps } =
         directory_file::of_settings(&settings).map_err(|finding| StartError::Directory(Box::new(finding)))?;
     let mut seeds = StdRng::from_seed(random_seed()?);
     let records = settings.records.as_ref();
@@ -50,7 +50,7 @@ pub(super) fn begin(settings: Settings, commands: mpsc::Sender<Command>) -> Resu
     for finding in findings {
         tracing::warn!("{}", finding.to_string());
     }
-    journal.metrics().directory_entries(directory.len());
+    journal.metrics().directory(directory.len(), &overlaps);
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

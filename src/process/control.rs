@@ -24,6 +24,9 @@ const SETTLE: Duration = Duration::from_millis(500);
 /// How often what no event tells is looked at: files on network mounts, certificates, silent workers.
 const LOOK: Duration = Duration::from_secs(30);
 
+/// How many findings of a refused configuration an alarm and the log repeat.
+const MAX_TOLD: usize = 20;
+
 /// How long a restart of a worker stays an alarm.
 const RECENT: Duration = Duration::from_secs(3600);
 
@@ -197,13 +200,20 @@ impl Control {
         let _ = self.files.changed();
         let (journal, before) = (&shared.journal, shared.composer.in_force());
         let loaded = config::reload(&before.settings.path, &before.settings);
-        let loaded = loaded
-            .map_err(|findings| findings.iter().map(|finding| finding.to_string()).collect::<Vec<_>>().join("\n"));
+        let loaded = loaded.map_err(|findings| {
+            let mut lines: Vec<String> = findings.iter().take(MAX_TOLD).map(ToString::to_string).collect();
+            if let Some(more) = findings.len().checked_sub(MAX_TOLD).filter(|more| *more > 0) {
+                lines.push(format!("{more} more; tandem check shows them"));
+            }
+            lines.join("\n")
+        });
         journal.alarm(alarms::configuration(loaded.as_ref().err()));
         let loaded = match loaded {
             Ok(loaded) => loaded,
             Err(error) => {
                 journal.metrics().reloads_failed.inc();
+                // The alarm is told once; who corrects a file and asks again has to hear of each answer.
+                tracing::warn!(error, "configuration not reloaded");
                 return Reloaded::refused(error);
             }
         };
@@ -224,8 +234,9 @@ impl Control {
         let read = directory_file::of_settings(&settings);
         journal.alarm(alarms::directory(read.as_ref().err()));
         let directory = match read {
-            Ok(ReadDirectory { directory, findings }) => {
+            Ok(ReadDirectory { directory, findings, overlaps }) => {
                 warnings.extend(findings.iter().map(|finding| finding.to_string()));
+                journal.metrics().directory(directory.len(), &overlaps);
                 Arc::new(directory)
             }
             Err(finding) => {
@@ -239,7 +250,6 @@ impl Control {
             journal.alarm(alarms::tls(&trunk.trunk.name, fault.map(ToString::to_string)));
             warnings.extend(fault.map(ToString::to_string));
         }
-        journal.metrics().directory_entries(directory.len());
         shared.composer.change(|in_force| {
             in_force.settings = settings.clone();
             in_force.directory = directory;

@@ -27,7 +27,7 @@ use smallvec::SmallVec;
 use std::fmt;
 use std::sync::Arc;
 use uuid::Uuid;
-use work::Work;
+use work::{MAX_LINE, Work};
 
 /// Which way a message goes, as a rule names it.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -226,11 +226,27 @@ fn act(rule: &Rule, work: &mut Work<'_>, message: &Message, facts: &Facts<'_>) -
             value.is_some_and(|value| work.set(to, value))
         }
         Action::Replace(target, regex, template) => work.replace(target, |value| {
-            if !regex.is_match(value) {
-                return None;
-            }
-            let put = |captures: &Captures<'_>| template.render(message, facts, Some(captures));
-            Some(regex.replace_all(value, put).into_owned()).filter(|new| new != value)
+            let put = |captures: &Captures<'_>| template.fill(message, facts, Some(captures));
+            replaced(value, regex, put).filter(|new| new != value)
         }),
     }
+}
+
+/// `value` with what `put` says for each match of `regex`; `None`: there is none. Once it is longer than a line may be, no
+/// further: who sends a message must not choose how much of our memory it takes.
+fn replaced(value: &str, regex: &Regex, put: impl Fn(&Captures<'_>) -> String) -> Option<String> {
+    let mut matches = regex.captures_iter(value).peekable();
+    matches.peek()?;
+    let (mut out, mut end) = (String::new(), 0);
+    for captures in matches {
+        let Some(whole) = captures.get(0) else { continue };
+        out.push_str(value.get(end..whole.start()).unwrap_or(""));
+        out.push_str(&put(&captures));
+        end = whole.end();
+        if out.len() > MAX_LINE {
+            break;
+        }
+    }
+    out.push_str(value.get(end..).unwrap_or(""));
+    Some(out.trim().to_owned())
 }

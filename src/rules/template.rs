@@ -136,8 +136,22 @@ impl Template {
         }
     }
 
+    /// How long it is at least, in octets: what has not to be filled in.
+    pub fn fixed(&self) -> usize {
+        let text = self.parts.iter().map(|part| match part {
+            Part::Text(text) => text.len(),
+            Part::Capture(_) | Part::Variable(_) => 0,
+        });
+        text.sum()
+    }
+
     /// The value for `message`. Nothing that could end a line is in it.
     pub(super) fn render(&self, message: &Message, facts: &Facts<'_>, captures: Option<&Captures<'_>>) -> String {
+        self.fill(message, facts, captures).trim().to_owned()
+    }
+
+    /// The same with the blanks at its ends, as part of a value.
+    pub(super) fn fill(&self, message: &Message, facts: &Facts<'_>, captures: Option<&Captures<'_>>) -> String {
         let mut out = String::new();
         for part in &self.parts {
             match part {
@@ -151,7 +165,7 @@ impl Template {
         }
         // Whatever a message said: no value of a rule ends its line early.
         out.retain(|c| !c.is_control() || c == '\t');
-        out.trim().to_owned()
+        out
     }
 }
 

@@ -65,6 +65,57 @@ fn each_action_does_what_it_says() {
 }
 
 #[test]
+fn what_replaces_keeps_its_blanks_and_grows_no_further_than_a_line() {
+    let comma = || Regex::new(",").unwrap();
+    let text = acted(Action::Replace(target("X-List"), comma(), template(" , ")), &["X-List: a,b,"]);
+    assert!(text.contains("\r\nX-List: a , b ,\r\n"), "{text}");
+    // Sixty kB for each of sixty thousand letters would be 3.6 GB.
+    let (big, letters) = ("b".repeat(30_000), "c".repeat(30_000));
+    let message = message(&[&format!("X-Big: {big}"), &format!("X-Letters: {letters}")]);
+    let letter = Regex::new(".").unwrap();
+    for part in ["X-Letters", "request-uri"] {
+        let each = Action::Replace(target(part), letter.clone(), template("${header:X-Big}"));
+        let spoilt = Rules::new(vec![rule(always(), each)]).apply(TRUNK, Direction::Out, &message, &Facts::default());
+        assert_eq!(spoilt.unwrap_err().text, format!("{part} becomes longer than 8192 octets"));
+    }
+}
+
+#[test]
+fn every_variable_says_what_its_name_says() {
+    let message = message(&["X-Here: 1"]);
+    let (called, caller) = (Number::normalise("+4969123", "").unwrap(), Number::normalise("+12065550199", "").unwrap());
+    let facts = Facts {
+        call: Some(uuid::Uuid::from_u128(7)),
+        conversation: "9d6c",
+        caller: Some(&caller),
+        called: Some(&called),
+        user: "robin@example.com",
+        from_trunk: "genesys",
+        to_trunk: "teams",
+    };
+    for (variable, value) in [
+        ("called", "+4969123"),
+        ("caller", "+12065550199"),
+        ("user", "robin@example.com"),
+        ("call", "00000000-0000-0000-0000-000000000007"),
+        ("conversation", "9d6c"),
+        ("from.trunk", "genesys"),
+        ("to.trunk", "teams"),
+        ("request.user", "069123"),
+        ("from.user", "+12065550144"),
+        ("from.display", "Dana \"D\""),
+        ("to.user", "069123"),
+        ("header:x-here", "1"),
+        ("header:CSeq", "1 INVITE"),
+    ] {
+        let set = Action::Set(target("X-Value"), template(&format!("<${{{variable}}}>")));
+        let applied = Rules::new(vec![rule(always(), set)]).apply(TRUNK, Direction::Out, &message, &facts).unwrap();
+        let applied = applied.expect("a change").message;
+        assert_eq!(applied.extension("x-value").next(), Some(format!("<{value}>").as_str()), "{variable}");
+    }
+}
+
+#[test]
 fn parties_change_in_the_first_invite_alone_and_keep_their_tags() {
     let national = || Regex::new("^sip:0([0-9]+)@").unwrap();
     let text = acted(Action::Replace(target("request-uri"), national(), template("sip:+49$1@")), &[]);

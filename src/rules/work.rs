@@ -1,11 +1,11 @@
 //! A message while rules work on it: its lines, each as it came or as a rule wrote it.
 
-use super::Target;
+use super::{Action, Target};
 use crate::sip::{Field, HeaderLine, Malformed, Message, Method, Name, NameAddr, Scheme, Uri, quote};
 use bytes::{BufMut, Bytes, BytesMut};
 
 /// The longest header line that leaves or is read, in octets (TDR-72, GEN-64).
-const MAX_LINE: usize = 8 * 1024;
+pub(super) const MAX_LINE: usize = 8 * 1024;
 
 /// A message under work.
 pub(super) struct Work<'m> {
@@ -117,6 +117,10 @@ impl<'m> Work<'m> {
         if !self.is_initial() || (value.is_empty() && !display) || self.part(part).unwrap_or("") == value {
             return false;
         }
+        if value.len() > MAX_LINE {
+            self.spoilt.get_or_insert(format!("{} becomes longer than {MAX_LINE} octets", part.as_str()));
+            return true;
+        }
         if !display && let Err(why) = readable(&value, part.as_str()) {
             self.spoilt.get_or_insert(why);
             return true;
@@ -215,6 +219,24 @@ impl<'m> Work<'m> {
             Malformed::TooLarge => "the message becomes too long".to_owned(),
             fault => format!("the message cannot be read any more: {fault}"),
         })
+    }
+}
+
+impl Action {
+    /// Why every message that it is done to would be spoilt, as far as that is known before there is one.
+    pub fn spoils(&self) -> Option<String> {
+        let (place, template) = match self {
+            Self::Add(field, template) => (field.as_str(), template),
+            Self::Set(target, template) => (target.as_str(), template),
+            Self::Remove(_) | Self::Rename(..) | Self::Copy(..) | Self::Replace(..) => return None,
+        };
+        if template.fixed() > MAX_LINE {
+            return Some(format!("{place} becomes longer than {MAX_LINE} octets"));
+        }
+        let party = matches!(self, Self::Set(Target::RequestUri | Target::FromUri | Target::ToUri, _));
+        // What comes out empty writes nothing.
+        let literal = template.literal().map(str::trim).filter(|text| party && !text.is_empty());
+        literal.and_then(|uri| readable(uri, place).err())
     }
 }
 

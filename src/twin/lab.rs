@@ -6,6 +6,7 @@
 
 use super::certificates::{self, Certificates};
 use super::checks::{genesys, hub};
+use super::digest::{Asking, PASSWORD, Proving};
 use super::platform::{Platform, Setup};
 use super::roles::{HUB_CONTACT, HUB_ROUTE, Side};
 use super::{network, tls};
@@ -13,6 +14,7 @@ use crate::trunk::Termination;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Tandem's name.
@@ -38,6 +40,19 @@ pub const UNASSIGNED: &str = "+496955501999";
 
 /// A customer who has called the queue.
 pub const CUSTOMER: &str = "+4917155501234";
+
+/// The keys of Digest in both directions; the password lies beside the file.
+const DIGEST: &str = r#"
+[trunk.genesys.authentication]
+username = "acme"
+password_file = "secret"
+algorithms = ["SHA-512-256", "SHA-512-256-sess", "SHA-256", "SHA-256-sess", "MD5", "MD5-sess"]
+qop = ["auth", "auth-int"]
+
+[trunk.genesys.credentials]
+username = "acme"
+password_file = "secret"
+"#;
 
 /// Where the hub's names lead: `sip`, the Record-Route host, `sip2`, `sip3`.
 const HUB: [u8; 4] = [11, 14, 12, 13];
@@ -70,6 +85,23 @@ impl Lab {
     /// When a file cannot be written or no port is free.
     pub async fn start(further: &str) -> io::Result<Self> {
         Self::terminating(Termination::Fqdn, further).await
+    }
+
+    /// The same with Digest between Genesys and Tandem, both ways: each asks, each proves, with every algorithm of
+    /// RFC 8760 (GEN-25, 26). How Genesys asks and proves may be changed at any time: [`Platform::ask`],
+    /// [`Platform::prove`].
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub async fn proving(further: &str) -> io::Result<Self> {
+        let lab = Self::start(&format!("{DIGEST}{further}")).await?;
+        let path = lab.directory().join("secret");
+        fs::write(&path, format!("{PASSWORD}\n"))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+        lab.genesys.ask(Some(Asking { algorithms: vec!["SHA-512-256", "SHA-256", "MD5"], ..Asking::default() }));
+        lab.genesys.prove(Some(Proving::new(FQDN)));
+        Ok(lab)
     }
 
     /// The same with another form in which calls to Genesys name the trunk (GEN-13 to 15).

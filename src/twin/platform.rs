@@ -2,6 +2,7 @@
 
 use super::call::{PATIENCE, Unmet};
 use super::checks::{Breach, dialog};
+use super::digest::Desk;
 use super::media::Media;
 use super::network::{self, Arrival, Arrivals, Connection};
 use super::octets::{Plain, address};
@@ -87,6 +88,8 @@ pub(crate) struct Inner {
     sources: Vec<IpAddr>,
     pub(crate) sbc: SocketAddr,
     state: Mutex<State>,
+    /// What it asks and proves by Digest.
+    pub(crate) desk: Mutex<Desk>,
     arrivals: Arrivals,
     pub(crate) calls: tokio::sync::Mutex<mpsc::Receiver<(String, mpsc::Receiver<Happened>)>>,
     pub(crate) waiting: mpsc::Sender<(String, mpsc::Receiver<Happened>)>,
@@ -191,6 +194,7 @@ impl Platform {
             sources,
             sbc,
             state: Mutex::new(state),
+            desk: Mutex::default(),
             arrivals,
             calls: tokio::sync::Mutex::new(calls),
             waiting,

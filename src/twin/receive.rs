@@ -41,11 +41,15 @@ impl Inner {
             (method, true) => {
                 breaches.extend(self.side.request(&plain, &connection.names));
                 let options = method == "OPTIONS";
-                if options {
+                let refused = refusal(&breaches).cloned();
+                let asked = if refused.is_none() { self.demand(&plain, &mut breaches) } else { None };
+                if options && asked.is_none() {
                     breaches.extend(self.too_often(&plain));
                 }
-                let refused = refusal(&breaches).cloned();
                 self.note(false, connection, octets, plain.clone(), breaches);
+                if let Some(challenge) = asked {
+                    return self.challenge(&plain, &challenge, connection);
+                }
                 match refused {
                     Some(breach) => self.refuse(&plain, &breach, connection),
                     None if options => self.options(&plain, connection),
@@ -172,6 +176,7 @@ impl Inner {
         }
         drop(state);
         breaches.extend(self.misdialled(&plain, connection));
+        breaches.extend(self.unproved(&plain));
         self.note(false, connection, octets, plain.clone(), breaches);
         tell(script.as_ref(), Happened::Request(plain));
     }
@@ -228,6 +233,16 @@ impl Inner {
         breaches.extend(dialog::request(&leg.dialog, self.side.rules(), &plain, leg.their_invite));
         breaches.extend(contact_moved(&self.side, leg, &plain));
         let refused = refusal(&breaches).cloned();
+        let asked = if refused.is_none() { self.demand(&plain, &mut breaches) } else { None };
+        if let Some(challenge) = asked {
+            leg.dialog.last_cseq = Some(plain.cseq());
+            if plain.method() == "INVITE" {
+                leg.their_invite = Some(plain.cseq());
+            }
+            drop(state);
+            self.note(false, connection, octets, plain.clone(), breaches);
+            return self.challenge(&plain, &challenge, connection);
+        }
         let mut sdp = None;
         let mut status = 200;
         if refused.is_none() {
@@ -321,6 +336,7 @@ impl Inner {
         }
         drop(state);
         let invite = plain.method() == "INVITE" && !repeated;
+        let proof = if invite { self.proof(&request, &plain, &mut breaches) } else { None };
         self.note(false, connection, octets.clone(), plain.clone(), breaches);
         match status {
             // A 2xx that comes again wants its ACK again (RFC 3261 §13.2.2.4).
@@ -338,6 +354,9 @@ impl Inner {
                 self.send_on(&on, text.finish(None));
             }
             _ => {}
+        }
+        if let Some(text) = proof {
+            return self.call_again(text, &request, &on);
         }
         tell(script.as_ref(), Happened::Response(plain));
     }

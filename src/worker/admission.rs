@@ -1,11 +1,12 @@
-//! The one thing workers share while they decide: how many calls a trunk holds over all of them, and
-//! how fast new ones come. Atomic counters, no lock.
+//! The one thing workers share while they decide: how many calls a trunk holds over all of them, how fast new ones
+//! come, and how often conversations of Genesys are here. Atomic counters without a lock; the conversations have one, which
+//! is held for one look into a table, by calls that name theirs.
 
-use crate::call::{Admission, Admit};
+use crate::call::{Admission, Admit, Entries};
 use crate::flow::{Now, TrunkId};
 use crate::settings::MAX_TRUNKS;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 #[derive(Debug, Default)]
@@ -21,12 +22,15 @@ struct Counter {
 pub struct Tally {
     base: Instant,
     counters: Vec<Counter>,
+    /// Conversations, over all workers.
+    entries: Mutex<Entries>,
 }
 
 impl Tally {
     /// Nothing admitted yet. `base` is any moment before the first call.
     pub fn new(base: Instant) -> Arc<Self> {
-        Arc::new(Self { base, counters: (0..MAX_TRUNKS).map(|_| Counter::default()).collect() })
+        let counters = (0..MAX_TRUNKS).map(|_| Counter::default()).collect();
+        Arc::new(Self { base, counters, entries: Mutex::default() })
     }
 
     /// Calls that a trunk holds over all workers.
@@ -40,13 +44,20 @@ impl Tally {
 pub struct Share {
     tally: Arc<Tally>,
     held: Vec<AtomicU32>,
+    /// Conversations of this worker alone.
+    entries: Mutex<Entries>,
 }
 
 impl Share {
     /// A share that holds nothing.
     pub fn new(tally: Arc<Tally>) -> Self {
-        Self { tally, held: (0..MAX_TRUNKS).map(|_| AtomicU32::new(0)).collect() }
+        Self { tally, held: (0..MAX_TRUNKS).map(|_| AtomicU32::new(0)).collect(), entries: Mutex::default() }
     }
+}
+
+/// A count is whole between any two steps, so a thread that panicked has spoilt none.
+fn lock(entries: &Mutex<Entries>) -> MutexGuard<'_, Entries> {
+    entries.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Admission for Share {
@@ -78,10 +89,28 @@ impl Admission for Share {
             counter.calls.fetch_sub(1, Ordering::Relaxed);
         }
     }
+
+    fn enter(&self, entry: u64) {
+        lock(&self.entries).enter(entry);
+        lock(&self.tally.entries).enter(entry);
+    }
+
+    fn exit(&self, entry: u64) {
+        if lock(&self.entries).exit(entry) {
+            lock(&self.tally.entries).exit(entry);
+        }
+    }
+
+    fn entered(&self, entry: u64) -> u32 {
+        lock(&self.tally.entries).count(entry)
+    }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
+        for entry in lock(&self.entries).drain() {
+            lock(&self.tally.entries).exit(entry);
+        }
         for (counter, held) in self.tally.counters.iter().zip(&self.held) {
             counter.calls.fetch_sub(held.load(Ordering::Relaxed), Ordering::Relaxed);
         }
@@ -161,6 +190,21 @@ mod tests {
         assert_eq!(admitted(TrunkId(2), None, Some(500)), 500, "a second's worth, in one moment");
         assert_eq!(admitted(TrunkId(3), Some(300), Some(500)), 300);
         assert_eq!(tally.calls(TrunkId(1)), 0, "what threads held is given back with them");
+    }
+
+    #[test]
+    fn a_conversation_is_counted_over_all_workers_until_its_calls_end_gen_79() {
+        let tally = Tally::new(Instant::now());
+        let (one, two) = (Share::new(tally.clone()), Share::new(tally.clone()));
+        one.enter(7);
+        two.enter(7);
+        two.enter(7);
+        assert_eq!((one.entered(7), one.entered(8)), (3, 0));
+        one.exit(7);
+        one.exit(7);
+        assert_eq!(two.entered(7), 2, "one worker does not end the calls of another");
+        drop(two);
+        assert_eq!(one.entered(7), 0, "a lost worker takes its calls along");
     }
 
     #[test]

@@ -446,6 +446,8 @@ fn is_another_s(breach: &Breach, message: &Message) -> bool {
         "GEN-57" => begins("From user") || begins("P-Asserted-Identity None"),
         // A trunk of TCP or UDP may have been set to SRTP.
         "GEN-48" => breach.text.ends_with("wants RTP/AVP"),
+        // Which status it is was decided before.
+        "GEN-80" => breach.text.ends_with("tries another proxy"),
         // The directory knows who is there.
         "TDR-46" | "GEN-17" => true,
         // Whether an answer may have one direction is a question of its offer.

@@ -251,6 +251,8 @@ fn judged(trunk: &Trunk, message: &Message) -> Vec<Breach> {
         value.is_some_and(|value| value.display().is_some_and(|display| display.contains('<')))
     });
     found.retain(|breach| !bracketed || breach.rule != "RFC 3261 §25");
+    // Which status it is was decided before.
+    found.retain(|breach| !(breach.rule == "GEN-80" && breach.text.ends_with("tries another proxy")));
     // An operator may assert nobody.
     found.retain(|breach| !(breach.rule == "GEN-57" && breach.text.starts_with("P-Asserted-Identity None")));
     // An answer may have one direction where the hub's offer had the other (RFC 3264 §6.1): nobody made an offer here.

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tandem::call::{Admission, Admit};
+use tandem::call::{Admission, Admit, Entries};
 use tandem::directory::{Directory, Entry};
 use tandem::edge::{Edge, EdgeStart, Gauges};
 use tandem::event::{CallRecord, EventKind};
@@ -40,11 +40,12 @@ pub(crate) struct Asked {
 
 /// Counts calls, so that a ladder can see that each is released once.
 #[derive(Default)]
-pub(crate) struct Counted(Mutex<i64>);
+pub(crate) struct Counted(Mutex<HashMap<TrunkId, i64>>, Mutex<Entries>);
 
 impl Admission for Counted {
-    fn admit(&self, _: TrunkId, _: Now, max_calls: Option<u32>, max_rate: Option<u32>) -> Admit {
-        let mut calls = self.0.lock().expect("one thread");
+    fn admit(&self, trunk: TrunkId, _: Now, max_calls: Option<u32>, max_rate: Option<u32>) -> Admit {
+        let mut trunks = self.0.lock().expect("one thread");
+        let calls = trunks.entry(trunk).or_default();
         if max_rate == Some(0) {
             return Admit::TooFast;
         }
@@ -55,8 +56,20 @@ impl Admission for Counted {
         Admit::Yes
     }
 
-    fn release(&self, _: TrunkId) {
-        *self.0.lock().expect("one thread") -= 1;
+    fn release(&self, trunk: TrunkId) {
+        *self.0.lock().expect("one thread").entry(trunk).or_default() -= 1;
+    }
+
+    fn enter(&self, entry: u64) {
+        self.1.lock().expect("one thread").enter(entry);
+    }
+
+    fn exit(&self, entry: u64) {
+        assert!(self.1.lock().expect("one thread").exit(entry), "no call has entered so");
+    }
+
+    fn entered(&self, entry: u64) -> u32 {
+        self.1.lock().expect("one thread").count(entry)
     }
 }
 
@@ -229,9 +242,12 @@ impl World {
         if !kept && ended != self.started {
             self.faults.push(format!("{} calls began, {ended} have a record", self.started));
         }
-        let calls = *self.admission.0.lock().expect("one thread");
+        let calls: i64 = self.admission.0.lock().expect("one thread").values().map(|calls| calls.abs()).sum();
         if !kept && calls != 0 {
             self.faults.push(format!("{calls} calls are still counted by admission"));
+        }
+        if !kept && self.admission.1.lock().expect("one thread").drain().next().is_some() {
+            self.faults.push("a conversation is still counted".to_owned());
         }
     }
 

@@ -14,7 +14,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tandem::call::{Admission, Admit};
+use tandem::call::{Admission, Admit, Entries};
 use tandem::directory::Directory;
 use tandem::edge::{Edge, EdgeStart, Gauges, Owner};
 use tandem::flow::{FlowId, Hop, Now, Peer, Transport, TrunkId};
@@ -63,7 +63,7 @@ struct Flow {
 
 /// Counts what is admitted and released.
 #[derive(Default)]
-pub struct Count(Mutex<i64>);
+pub struct Count(Mutex<i64>, Mutex<Entries>);
 
 impl Admission for Count {
     fn admit(&self, _: TrunkId, _: Now, _: Option<u32>, _: Option<u32>) -> Admit {
@@ -73,6 +73,18 @@ impl Admission for Count {
 
     fn release(&self, _: TrunkId) {
         *self.0.lock().unwrap() -= 1;
+    }
+
+    fn enter(&self, entry: u64) {
+        self.1.lock().unwrap().enter(entry);
+    }
+
+    fn exit(&self, entry: u64) {
+        assert!(self.1.lock().unwrap().exit(entry), "no call has entered so");
+    }
+
+    fn entered(&self, entry: u64) -> u32 {
+        self.1.lock().unwrap().count(entry)
     }
 }
 

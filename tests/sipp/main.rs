@@ -9,7 +9,7 @@
 #[expect(dead_code, reason = "some of it serves benches/load.rs")]
 mod lab;
 
-use lab::{DIRECTIONS, Lab, Load, Platform, Script, Transport, possible};
+use lab::{CUSTOMERS, Customer, DIRECTIONS, Lab, Load, Platform, Script, Transport, possible};
 use std::time::Duration;
 
 /// A few calls, so that one mixed up with another shows.
@@ -48,8 +48,9 @@ macro_rules! over_each_transport {
 
 const HUNG_UP: Script = Script { hung_up: true, ..Script::new("stays", "answers_and_hangs_up") };
 const NO_ANSWER: Script = Script { refusal: 480, ..Script::new("is_refused", "is_cancelled") };
+const NOBODY: &str = "+15005550199";
 const UNKNOWN: Script =
-    Script { refusal: 404, reached: false, number: Some("+15005550199"), ..Script::new("is_refused", "answers") };
+    Script { refusal: 404, reached: false, number: Some(NOBODY), ..Script::new("is_refused", "answers") };
 const MANY: Script = Script { talk: Duration::from_secs(3), ..Script::new("hangs_up", "answers") };
 const AT_ONCE: Load = Load { calls: 200, rate: 200, at_once: 200, ..FEW };
 
@@ -78,7 +79,7 @@ fn a_call_goes_on_from_sip_to_sip2_and_sip3_tdr_123() {
 
 /// What a carrier says in User-to-User, as Genesys has to see it (GEN-65).
 const UUI: Script = Script {
-    carrier: true,
+    carrier: Some(""),
     uui: Some(("56a390f3d2b7310023a2;encoding=hex", "56a390f3d2b7310023a2;encoding=hex")),
     ..Script::new("hangs_up", "answers")
 };
@@ -110,6 +111,23 @@ fn we_prove_to_genesys_who_we_are_gen_26() {
     one_way(Platform::Teams, ASKS, FEW);
 }
 
+/// A carrier asks us in each call, and we ask it; by MD5, for SIPp knows nothing else.
+const CARRIER: &str = "authentication = { username = \"acme\", password_file = \"secret\", algorithms = [\"MD5\"] }\n\
+    credentials = { username = \"acme\", password_file = \"secret\" }";
+
+#[test]
+fn a_carrier_and_we_prove_who_we_are_both_ways() {
+    one_way(Platform::Teams, Script { carrier: Some(CARRIER), ..Script::new("proves", "answers") }, FEW);
+    one_way(Platform::Genesys, Script { carrier: Some(CARRIER), ..Script::new("hangs_up", "asks") }, FEW);
+}
+
+/// Whoever stands in for the carrier has another password: three tries, and nobody hears of it.
+#[test]
+fn who_does_not_know_the_password_of_a_carrier_is_refused() {
+    let script = Script { carrier: Some(CARRIER), refusal: 403, reached: false, ..Script::new("guesses", "answers") };
+    one_way(Platform::Teams, script, FEW);
+}
+
 /// The forms of an INVITE to Genesys beside the FQDN's: the trunk's keys, and what SIPp has to see.
 const FORMS: [(&str, &str); 3] = [
     (
@@ -129,6 +147,55 @@ fn genesys_finds_its_trunk_in_each_other_form_gen_14_to_16() {
         let script = Script { genesys, genesys_uri: Some(uri), ..Script::new("hangs_up", "answers") };
         one_way(Platform::Teams, script, FEW);
     }
+}
+
+/// The calls of a customer's tenant behind the hub.
+fn of(customer: Customer) -> Script {
+    Script { customer: Some(customer), ..Script::new("knows_whom", "answers") }
+}
+
+#[test]
+fn two_tenants_behind_one_hub_are_told_apart_by_number_and_name_tdr_156_to_158() {
+    if !possible() {
+        return;
+    }
+    let lab = Lab::start(Transport::Tls, of(CUSTOMERS[0]), 2);
+    for customer in CUSTOMERS {
+        for caller in DIRECTIONS {
+            lab.play(of(customer), caller, FEW);
+        }
+    }
+    let options = lab.finish(&DIRECTIONS, 2 * FEW.total());
+    assert_eq!(options, 3, "TDR-40: the carrier's trunk asks each of the hub's names, and no customer's does");
+}
+
+/// A name that no trunk has, and what nobody has for a customer.
+#[test]
+fn what_is_of_neither_tenant_is_refused_tdr_158() {
+    if !possible() {
+        return;
+    }
+    let [contoso, fabrikam] = CUSTOMERS;
+    let refused = |customer, number| Script {
+        number: Some(number),
+        refusal: 404,
+        reached: false,
+        ..Script { caller: "is_refused", ..of(customer) }
+    };
+    let lab = Lab::start(Transport::Tls, refused(contoso, NOBODY), 2);
+    // Of nobody, of the other customer, and for a name that no customer has.
+    lab.play(refused(contoso, NOBODY), Platform::Genesys, FEW);
+    lab.play(refused(contoso, NOBODY), Platform::Teams, FEW);
+    lab.play(refused(contoso, fabrikam.queue), Platform::Teams, FEW);
+    lab.play(refused(fabrikam, contoso.queue), Platform::Teams, FEW);
+    let stranger = Customer { fqdn: "c9.sbc1.example.com", ..contoso };
+    lab.play(refused(stranger, contoso.queue), Platform::Teams, FEW);
+    // Who is asked how it is says so in each of its names, and in no other.
+    for (customer, refusal) in [(contoso, 200), (fabrikam, 200), (stranger, 404)] {
+        let asks = Script { caller: "asks_how_it_is", refusal, ..of(customer) };
+        lab.play(asks, Platform::Teams, FEW);
+    }
+    lab.finish(&DIRECTIONS, 0);
 }
 
 #[test]

@@ -41,6 +41,9 @@ pub(super) enum Unreadable {
     /// No octets but blanks.
     #[error("there is no message: the input is empty")]
     Empty,
+    /// Text in UTF-16, as editors and shells of Windows write it.
+    #[error("the input is UTF-16, and SIP is not")]
+    Encoded,
     /// A compressed file.
     #[error("the input is compressed")]
     Compressed,
@@ -69,6 +72,7 @@ impl Unreadable {
     pub(super) fn remedy(&self) -> &'static str {
         match self {
             Self::Empty => "name a file with a SIP message, or a capture",
+            Self::Encoded => "save it as UTF-8",
             Self::Compressed => "unpack it first (gunzip, zstd -d)",
             Self::NoMessage { .. } => "a message begins with its request line, such as INVITE sip:… SIP/2.0",
             Self::NoPacket(_) => "capture what is not encrypted: export the decrypted messages as text, or log them",
@@ -93,6 +97,11 @@ pub(super) fn read(octets: &Bytes) -> Result<Capture, Unreadable> {
         let capture = read.map_err(Unreadable::Broken)?;
         return if capture.messages.is_empty() { Err(Unreadable::NoPacket(capture.left_out)) } else { Ok(capture) };
     }
+    if octets.starts_with(b"\xff\xfe") || octets.starts_with(b"\xfe\xff") {
+        return Err(Unreadable::Encoded);
+    }
+    // Editors of Windows put a mark in front, which belongs to no message.
+    let octets = &octets.slice(if octets.starts_with("\u{feff}".as_bytes()) { 3 } else { 0 }..);
     let capture = text(octets);
     if capture.messages.is_empty() {
         let octet = octets.len() - octets.trim_ascii_start().len();
@@ -283,6 +292,14 @@ mod tests {
         let read = read_text(&message);
         assert_eq!((read.len(), &read[0].octets[..], &*read[0].place), (1, message.as_bytes(), "line 1"));
         assert!(read[0].notes.is_empty());
+    }
+
+    #[test]
+    fn the_mark_that_an_editor_puts_in_front_is_no_part_of_a_message() {
+        let message = with_body("v=0\r\n");
+        assert_eq!(&read_text(&format!("\u{feff}{message}"))[0].octets[..], message.as_bytes());
+        let wide: Vec<u8> = format!("\u{feff}{message}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert_eq!(read(&Bytes::from(wide)).err(), Some(Unreadable::Encoded));
     }
 
     #[test]

@@ -284,6 +284,9 @@ impl Stage {
                     message: change.as_ref().map(|change| first_line(&change[1])).unwrap_or_default(),
                     changes: change.as_deref().map(changed).unwrap_or_default(),
                 }),
+                EventKind::RulesPassedOver { trunk, text, .. } => {
+                    told.notes.push(format!("rules of trunk {} are passed over: {text}", name(*trunk)));
+                }
                 EventKind::Withheld { trunk, rule, text } => {
                     told.guard.push(Guarded::Withheld { trunk: name(*trunk), rule, text: text.clone() });
                 }

@@ -273,6 +273,12 @@ fn numbers_that_both_platforms_own_are_reported_gen_90() {
     let settings = loaded_in(&folder, &text).unwrap().settings;
     let read = directory_file::of_settings(&settings).unwrap();
     assert_eq!((read.directory.len(), read.findings[0].rule), (2, Some("GEN-90")));
+    assert_eq!(read.overlaps, [("genesys".into(), 1)], "for the metric");
+    // What Teams says it owns is what the directory is about.
+    let teams = text.replace("dids = [\"+4969123*\"]", "").replace("[trunk.teams]", "[trunk.teams]\ndids = [\"+49*\"]");
+    let settings = loaded_in(&folder, &teams).unwrap().settings;
+    let read = directory_file::of_settings(&settings).unwrap();
+    assert!(read.findings.is_empty() && read.overlaps.is_empty(), "{:?}", read.findings);
 }
 
 #[test]

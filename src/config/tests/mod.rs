@@ -303,6 +303,13 @@ fn each_key_of_a_trunk_has_its_effect() {
 }
 
 #[test]
+fn a_trunk_takes_calls_whatever_else_it_takes() {
+    let methods = |list: &str| with("trunk.teams", &format!("methods = [{list}]"));
+    assert_error(&methods(""), "methods lacks INVITE", "methods");
+    assert_error(&methods("\"OPTIONS\""), "methods lacks INVITE", "methods");
+}
+
+#[test]
 fn each_key_of_tls_has_its_effect() {
     let lab = settings(LAB);
     let (hub, genesys) = (policy(&lab, "teams"), policy(&lab, "genesys"));
@@ -454,7 +461,9 @@ fn faults_in_the_conditions_of_a_route_are_told_at_their_place() {
         let text = with_route(&format!("from = \"teams\"\nto = [\"genesys\"]\n{lines}"));
         assert_error(&text, words, lines.split(' ').next().unwrap());
     };
-    error("number = []", "for no number");
+    error("number = []", "route.number is an empty list");
+    error("caller = []", "route.caller is an empty list");
+    error("time = { days = [], zone = \"UTC\" }", "route.time.days is an empty list");
     error("caller = \"1234567\"", "write the number with `+`");
     error("header = { name = \"X-A\", matches = \"(\" }", "no regular expression: unclosed group");
     error("header = { name = \"X A\", present = true }", "no name of a header field");
@@ -507,6 +516,13 @@ fn a_trunk_may_have_a_country_and_a_dial_plan_of_its_own() {
     assert_error(&step("{ prefix = \"0\", match = \"0\", replace = \"\" }"), "either prefix or match", "dial_plan");
     assert_error(&step("{ prefix = \"(0)\", replace = \"\" }"), "is no prefix", "dial_plan");
     assert_error(&step("{ match = \"(\", replace = \"\" }"), "no regular expression: unclosed group", "dial_plan");
+    assert_error(&step("{ match = \"^0(.)$\", replace = \"+43$2\" }"), "match has no group `$2`", "dial_plan");
+    assert_error(&step("{ match = \"^0(.)$\", replace = \"$1x\" }"), "match has no group `$1x`", "dial_plan");
+    assert_error(&step("{ match = \"^0(.)$\", replace = \"${1\" }"), "`${` without `}`", "dial_plan");
+    assert_error(&step("{ match = \"^0(.)$\", replace = \"+43 $1\" }"), "' ' cannot stand in a number", "dial_plan");
+    assert_error(&step("{ prefix = \"0\", replace = \"\\r\\n\" }"), "'\\r' cannot stand in a number", "dial_plan");
+    assert_error(&step("{ prefix = \"0\", replace = \"$1\" }"), "has no groups", "dial_plan");
+    settings(&step("{ match = \"^0(?<rest>.)(.)$\", replace = \"${2}0$rest\" }"));
     let hub = with("trunk.teams", "dial_plan = { out = [{ prefix = \"+49\", replace = \"0\" }] }");
     assert_found(&hub, Severity::Error, Some("TDR-130"), "E.164 with + and nothing else", "dial_plan");
 }
@@ -570,6 +586,12 @@ fn every_fault_is_found_at_once_and_in_order() {
 }
 
 #[test]
+fn a_filter_that_the_log_would_refuse_at_the_start_is_found() {
+    assert_error(&format!("{LAB}[log]\nfilter = \"(((\"\n"), "is no filter", "filter");
+    settings(&format!("{LAB}[log]\nfilter = \"info,tandem::transport=debug,[{{call=1}}]=trace\"\n"));
+}
+
+#[test]
 fn what_is_not_toml_is_reported_with_its_line() {
     let all = loaded("[edge]\nfqdn = \nx = 1 2\n").unwrap_err();
     let at: Vec<usize> = all.iter().filter_map(Finding::position).map(|(line, _)| line).collect();
@@ -586,6 +608,30 @@ fn a_file_in_another_encoding_is_told_with_its_line_and_what_to_do() {
     let found = load(&path).unwrap_err();
     let line = found[0].to_string();
     assert!(line.contains("line 2 is not UTF-8") && line.contains("save it as UTF-8"), "{line}");
+}
+
+#[test]
+fn findings_without_number_are_told_as_far_as_they_are_of_use() {
+    let route = |number: usize| format!("[[route]]\nto = [\"nobody\"]\nnumber = \"x{number}\"\n");
+    let all = found(&format!("{LAB}\n{}", (0..2000).map(route).collect::<String>()));
+    assert_eq!(all.len(), 501);
+    assert!(all.is_sorted_by_key(|finding| finding.span.as_ref().map_or(usize::MAX, |span| span.start)));
+    assert!(all[500].severity == Severity::Error && all[500].message.ends_with("more findings are not shown"));
+    let long = found(&with_route(&format!("to = [\"{}\"]", "ä".repeat(1_000_000))));
+    assert!(long.iter().all(|finding| finding.message.len() < 1000), "a text without end is not repeated");
+}
+
+#[test]
+fn of_trunks_without_number_the_first_thousand_are_looked_at() {
+    let trunk = |number: usize| {
+        format!(
+            "[trunk.c{number}]\nkind = \"generic\"\nsources = [\"10.0.{}.{}\"]\ntls = \"public\"\n",
+            number >> 8,
+            number & 255
+        )
+    };
+    let all = found(&format!("{LAB}\n{}", (0..20_000).map(trunk).collect::<String>()));
+    assert!(all.iter().any(|finding| finding.message == "more than 1024 trunks"), "{}", lines(&all));
 }
 
 #[test]

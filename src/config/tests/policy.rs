@@ -56,6 +56,8 @@ fn what_must_not_cross_is_refused_with_its_remedy() {
     assert_error(&refused("History-Info"), "forwarding", "pass");
     assert_error(&refused("X Acme"), "no header field name", "pass");
     assert_error(&refused("*"), "no header field name", "pass");
+    assert_error(&refused("X-*-Site"), "no header field name", "pass");
+    assert_error(&refused("X-*-*"), "no header field name", "pass");
     use Severity::Error;
     let promote = with("trunk.genesys", "asserted_identity = \"promote\"");
     assert_found(&promote, Error, Some("TDR-66"), "is for Teams", "asserted_identity");

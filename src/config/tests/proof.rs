@@ -11,6 +11,9 @@ fn read(lines: &str) -> Result<Trunk, Vec<Finding>> {
     write(&folder, "secret", "hunter2\n");
     write(&folder, "empty", "\n");
     write(&folder, "lines", "hunter2\nhunter3\n");
+    write(&folder, "marked", "\u{feff}hunter2\r\n");
+    write(&folder, "control", "hunter2\u{1}\n");
+    assert!(std::process::Command::new("mkfifo").arg(folder.path().join("pipe")).status().unwrap().success());
     let ha1 = |hash: Hash| hash.ha1("acme", "sbc1.example.com", "hunter2");
     write(&folder, "ha1", &format!("MD5 {}\nSHA-256: {}\n", ha1(Hash::Md5), ha1(Hash::Sha256)));
     let open = folder.path().join("open");
@@ -96,6 +99,14 @@ fn secrets_are_there_and_private() {
     assert_refused(&password("open"), "everybody on this machine may read open", "password_file");
     assert_refused(&password("empty"), "has to hold the secret, on one line", "password_file");
     assert_refused(&password("lines"), "has to hold the secret, on one line", "password_file");
+    assert_refused(&password("control"), "has a control character in the secret", "password_file");
+    assert_refused(&password("pipe"), "it is a pipe, and has to be a file", "password_file");
+    assert_refused(&password("/dev/zero"), "longer than 4096 octets", "password_file");
+    let empty = "credentials = { username = \"a\", realm = \"\", password_file = \"secret\" }";
+    assert_refused(empty, "credentials.realm has to be text", "credentials");
+    let (marked, plain) = (genesys(&password("marked")), genesys(&password("secret")));
+    let of = |trunk: &Trunk| trunk.account.as_ref().unwrap().password.reveal().to_owned();
+    assert_eq!(of(&marked), of(&plain), "the mark of an editor is no part of the secret");
     assert_refused("credentials = { username = \"a\" }", "credentials.password_file is missing", "credentials");
     assert_refused("credentials = { password_file = \"secret\" }", "credentials.username is missing", "credentials");
     let both = "credentials = { username = \"a\", password_file = \"secret\", password_env = \"PATH\" }";
@@ -146,6 +157,16 @@ fn names_that_are_not_the_operator_s_are_refused_gen_63() {
     assert_refused("headers = { \"X-A\" = \"a\\nb\" }", "control character", "headers");
     assert_refused("headers = { \"X-A\" = \"1\", \"x-a\" = \"2\" }", "stands here twice", "headers");
     assert_refused("headers = { \"X-A\" = 1 }", "headers.X-A has to be a string", "headers");
+}
+
+#[test]
+fn header_fields_that_fill_an_invite_are_refused_gen_64() {
+    let fields = |number: usize| {
+        let fields: Vec<String> = (0..number).map(|at| format!("\"X-A{at}\" = \"{}\"", "x".repeat(1000))).collect();
+        format!("headers = {{ {} }}", fields.join(", "))
+    };
+    assert_eq!(genesys(&fields(8)).headers.len(), 8);
+    assert_refused(&fields(9), "headers is longer than 8192 octets in all", "headers");
 }
 
 #[test]

@@ -62,6 +62,26 @@ fn what_cannot_be_compiled_is_an_error_with_line_and_column() {
             Some(13),
         ),
         (
+            "replace = \"Subject\"\npattern = 'äöü(b'\nwith = \"x\"",
+            "cannot be compiled: unclosed group",
+            "pattern",
+            Some(15),
+        ),
+        (
+            r#"replace = "Subject"
+pattern = "\\d\u00e4ä(b"
+with = "x""#,
+            "cannot be compiled: unclosed group",
+            "pattern",
+            Some(22),
+        ),
+        (
+            "replace = \"Subject\"\npattern = '''\nab('''\nwith = \"x\"",
+            "cannot be compiled: unclosed group",
+            "pattern",
+            Some(11),
+        ),
+        (
             "when = { header = \"Subject\", matches = '[z-a]' }\nremove = \"X-A\"",
             "invalid character class range",
             "when",
@@ -81,6 +101,11 @@ fn what_cannot_be_compiled_is_an_error_with_line_and_column() {
         ("trunk = \"teams\"", "this rule does nothing", "[[rule]]", None),
         ("set = \"X-A\"", "rule.value is missing", "[[rule]]", None),
         ("rename = \"X-A\"", "rule.to is missing", "[[rule]]", None),
+        ("trunk = []\nremove = \"X-A\"", "rule.trunk is an empty list", "trunk", None),
+        ("method = []\nremove = \"X-A\"", "rule.method is an empty list", "method", None),
+        ("status = []\nremove = \"X-A\"", "rule.status is an empty list", "status", None),
+        ("called = []\nremove = \"X-A\"", "rule.called is an empty list", "called", None),
+        ("caller = []\nremove = \"X-A\"", "rule.caller is an empty list", "caller", None),
         ("trunk = \"team\"\nremove = \"X-A\"", "did you mean `teams`?", "trunk", None),
         ("method = \"INVTE\"\nremove = \"X-A\"", "did you mean `INVITE`?", "method", None),
         ("called = \"069123\"\nremove = \"X-A\"", "with `+` and country code", "called", None),
@@ -95,6 +120,7 @@ fn what_cannot_be_compiled_is_an_error_with_line_and_column() {
         let text = finding.source.text.lines().nth(number - 1).unwrap();
         assert!(text.contains(line), "line {number}, `{text}`, has no `{line}`");
         assert!(column.is_none_or(|column| column == at), "{words}: column {at}");
+        assert!(finding.render(false).contains(words), "it can be drawn");
     }
     let missing = format!("{LAB}\n[[rule]]\nremove = \"X-A\"\n");
     assert_error(&missing, "rule.direction is missing", "[[rule]]");
@@ -124,6 +150,7 @@ fn rules_that_can_never_fire_are_found() {
             "responses have no request-uri",
         ),
         (&["method = [\"BYE\", \"ACK\"]\nremove = \"Reason\""], Error, None, "leave as they have to be"),
+        (&["method = \"ACK\"\nstatus = \"200\"\nremove = \"Reason\""], Error, None, "an ACK has no response"),
         (
             &["trunk = \"teams\"\nmessage = \"request\"\nmethod = \"INFO\"\nremove = \"X-A\""],
             Warning,
@@ -142,6 +169,12 @@ fn rules_that_can_never_fire_are_found() {
     ] {
         assert_found(&rules(all), severity, rule, words, "");
     }
+    let inbound =
+        |method: &str| format!("{LAB}\n[[rule]]\ndirection = \"in\"\nmethod = {method}\nremove = \"Reason\"\n");
+    assert_error(&inbound("[\"ACK\", \"CANCEL\"]"), "ACK and CANCEL are read as they come", "method =");
+    assert!(loaded(&inbound("[\"BYE\", \"CANCEL\"]")).is_ok_and(|loaded| loaded.warnings.is_empty()));
+    let many = format!("{LAB}{}", "\n[[rule]]\ndirection = \"in\"\nremove = \"Reason\"".repeat(1001));
+    assert_error(&many, "more than 1000 rules", "[[rule]]");
 }
 
 #[test]
@@ -155,6 +188,29 @@ fn rules_that_undo_each_other_are_found() {
     }
     let apart = ["set = \"X-A\"\nvalue = \"1\"\ntrunk = \"teams\"", "remove = \"X-A\"\ntrunk = \"genesys\""];
     assert!(loaded(&rules(&apart)).is_ok_and(|loaded| loaded.warnings.is_empty()), "different trunks");
+}
+
+#[test]
+fn a_rule_that_spoils_every_message_is_found() {
+    let long = "x".repeat(9000);
+    for (lines, words) in [
+        (format!("set = \"X-A\"\nvalue = \"{long}\""), "X-A becomes longer than 8192 octets"),
+        (format!("add = \"X-A\"\nvalue = \"${{called}}{long}\""), "X-A becomes longer than 8192 octets"),
+        ("set = \"request-uri\"\nvalue = \"nonsense\"".to_owned(), "request-uri gets something that is no URI"),
+        ("set = \"from-uri\"\nvalue = \"mailto:a@example.com\"".to_owned(), "neither sip: nor tel:"),
+    ] {
+        assert_error(&rule(&lines), words, "value");
+    }
+    for lines in ["set = \"to-uri\"\nvalue = \"\"", "set = \"to-uri\"\nvalue = \"sip:${called}@example.com\""] {
+        assert!(loaded(&rule(lines)).is_ok(), "{lines}");
+    }
+}
+
+#[test]
+fn a_rule_that_undoes_many_is_told_once_and_more_rules_than_there_may_be_are_not_compared() {
+    let many = |number: usize| rules(&vec!["set = \"X-A\"\nvalue = \"1\""; number]);
+    assert_eq!(loaded(&many(40)).unwrap().warnings.len(), 39);
+    assert_error(&many(10_000), "more than 1000 rules", "[[rule]]");
 }
 
 #[test]
@@ -182,6 +238,17 @@ fn rules_that_break_a_platform_s_rule_are_found() {
             "names no host of the hub",
         ),
         ("set = \"from-uri\"\nvalue = \"sips:a@b\"", Error, "TDR-1", "takes a sips: URI"),
+        (
+            "trunk = \"teams\"\nset = \"User-to-User\"\nvalue = \"00\"",
+            Warning,
+            "TDR-62",
+            "the hub uses no User-to-User",
+        ),
+        ("trunk = \"teams\"\ncopy = \"from-uri\"\nto = \"Call-Info\"", Warning, "TDR-62", "the hub uses no Call-Info"),
+        ("set = \"Remote-Party-ID\"\nvalue = \"<sip:+1@a>\"", Warning, "TDR-62", "`teams`: the guard removes Remote"),
+        ("set = \"Remote-Party-ID\"\nvalue = \"<sip:+1@a>\"", Warning, "GEN-57", "`genesys`: the guard removes Remote"),
+        ("trunk = \"genesys\"\nadd = \"x-User-To-User\"\nvalue = \"00\"", Warning, "GEN-66", "discards both"),
+        ("trunk = \"genesys\"\nremove = \"P-Asserted-Identity\"", Warning, "GEN-57", "who Genesys takes"),
     ] {
         assert_found(&rule(lines), severity, Some(rule_of), words, "");
     }

@@ -8,6 +8,7 @@
 //! | Request-URI that does not name the trunk, or no number (GEN-12 to 15, 17) | Genesys | refused |
 //! | Request-URI with more than its form has (GEN-13, 14) | Genesys | put right |
 //! | To of another number (TDR-52, GEN-18), From at another host (TDR-50) | hub, Genesys | put right |
+//! | a short code in From without `+` (TDR-130) | hub | put right |
 //! | From that is no number (TDR-50, GEN-57) | hub, Genesys | refused |
 //! | a withheld number in Contact, or anywhere but in P-Asserted-Identity (TDR-51, GEN-58) | hub, Genesys | refused |
 //! | a withheld number in P-Asserted-Identity (TDR-51, GEN-58) | hub, Genesys unless trusted | removed |
@@ -64,10 +65,15 @@ pub(super) fn to_hub(
         return withheld(to, message, from, "TDR-51", repairs);
     }
     let caller = self::number(from.uri_text());
-    if !is_global(caller) && !is_short(caller) {
+    let with_plus = is_short(caller).then(|| format!("+{caller}"));
+    let caller = with_plus.as_deref().unwrap_or(caller);
+    if !is_calling(caller) {
         return reject("TDR-50", format!("From of {}, which is no number", Pii::new(caller)));
     }
-    shown(to, from, caller, true, repairs);
+    match &with_plus {
+        Some(number) => repairs.from(from, &format!("sip:{number}@{}", to.fqdn)),
+        None => shown(to, from, caller, true, repairs),
+    }
     asserted(to, message, caller, repairs);
     Ok(())
 }
@@ -272,7 +278,13 @@ fn is_global(user: &str) -> bool {
     (4..=15).contains(&digits.len()) && !digits.starts_with('0') && is_digits(digits)
 }
 
-/// An extension of the caller's own network, which the hub shows as it is (TDR-68).
+/// Who may call: short numbers have `+` at the hub as well (TDR-130, TDR-131).
+fn is_calling(user: &str) -> bool {
+    let digits = user.strip_prefix('+').unwrap_or("");
+    digits.len() <= 15 && !digits.starts_with('0') && is_digits(digits)
+}
+
+/// A short code as the caller's own network writes it.
 fn is_short(user: &str) -> bool {
     user.len() <= SHORT_DIGITS && is_digits(user)
 }

@@ -166,7 +166,18 @@ fn from_is_a_number_at_our_name_tdr_50() {
     assert_eq!(rule(to_hub(&["From: <sip:alice@sbc1.example.com>;tag=1"])), "TDR-50");
     let message = repaired(to_hub(&["From: \"D \\\"x\\\"\" <sip:+12065550144@carrier.example.com>;tag=1"]));
     assert_eq!(message.header(Name::From), Some("\"D \\\"x\\\"\" <sip:+12065550144@sbc1.example.com>;tag=1"));
-    assert!(to_hub(&["From: <sip:1001@sbc1.example.com>;tag=1"]).is_ok(), "TDR-68: an extension is shown as it is");
+    assert!(to_hub(&["From: <sip:+1@sbc1.example.com>;tag=1"]).is_ok(), "short, and a number all the same");
+    assert_eq!(rule(to_hub(&["From: <sip:+0123@sbc1.example.com>;tag=1"])), "TDR-50");
+    assert_eq!(rule(to_hub(&["From: <sip:+1234567890123456@sbc1.example.com>;tag=1"])), "TDR-50");
+}
+
+#[test]
+fn a_short_code_in_from_gets_its_plus_tdr_130() {
+    let asserted = "P-Asserted-Identity: <sip:1001@sbc1.example.com>";
+    let message = repaired(to_hub(&["From: \"Desk\" <sip:1001@sbc1.example.com>;tag=1", asserted]));
+    assert_eq!(message.header(Name::From), Some("\"Desk\" <sip:+1001@sbc1.example.com>;tag=1"));
+    assert_eq!(message.header(Name::PAssertedIdentity), Some("<sip:+1001@sbc1.example.com>"));
+    assert_eq!(rule(to_hub(&["From: <sip:0123@sbc1.example.com>;tag=1"])), "TDR-50");
 }
 
 #[test]
@@ -281,6 +292,19 @@ fn of_several_user_to_user_the_first_is_kept_gen_66() {
     assert_eq!(uui(&message), ["User-to-User: 01"]);
     let message = repaired(to_genesys(&["x-User-to-User: 03", "X-User-To-User: 04"]));
     assert_eq!(uui(&message), ["x-User-to-User: 03"]);
+}
+
+#[test]
+fn who_forwarded_is_told_in_one_way_only_gen_59() {
+    let (diversion, history) = ("Diversion: <sip:+496955502007@example.com>", "History-Info: <sip:1@a>;index=1");
+    let told = |message: &Message| [Name::Diversion, Name::HistoryInfo].map(|name| message.header(name).is_some());
+    assert_eq!(told(&repaired(to_genesys(&[history, diversion]))), [true, false]);
+    for one in [diversion, history] {
+        assert_eq!(to_genesys(&[one]).map(|m| m.is_some()), Ok(false), "{one}");
+    }
+    let mut trunk = genesys(Termination::Fqdn);
+    trunk.policy.forwarding = Forwarding::HistoryInfo;
+    assert_eq!(told(&repaired(seen(&trunk, TO_GENESYS, &[history, diversion], SDP))), [false, true]);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod inbound;
 mod openssl;
 mod outbound;
 mod reload;
+mod symptoms;
 mod time;
 
 use self::authority::{Authority, Leaf, load};

@@ -74,6 +74,10 @@ impl Platform {
         }
         text.line("Contact", &format!("<{}>", ids.contact));
         inner.side.manners(&mut text, true);
+        let body = offer.as_deref().unwrap_or("").as_bytes();
+        if let Some(credentials) = inner.ahead(&inner.side.request_uri(&call.to), body) {
+            text.line("Authorization", &credentials);
+        }
         text.lines(call.extra.iter().map(|(name, value)| (name, value)));
         let octets = text.finish(offer.as_deref());
         let dialog = dialog::Dialog {

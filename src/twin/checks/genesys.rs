@@ -10,6 +10,9 @@ pub const METHODS: [&str; 8] = ["INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "IN
 /// Prefixes of Genesys' own header fields, never ours and never relayed (GEN-63).
 const RESERVED: [&str; 4] = ["x-inin", "x-genesys", "x-pcv", "x-gcv"];
 
+/// The longest header line, in octets: no limit of Genesys is known, and this is the product's own (GEN-64).
+const LONGEST_LINE: usize = 8 * 1024;
+
 /// Whether a header field name is reserved for Genesys (GEN-63).
 pub fn is_reserved(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
@@ -65,6 +68,9 @@ pub fn in_dialog(trunk: &Trunk, plain: &Plain) -> Vec<Breach> {
     if plain.method() == "INVITE" {
         contact(trunk, plain, &mut found);
     }
+    let named =
+        trunk.termination == Termination::Header && plain.lines.iter().any(|(_, value)| *value == trunk.identifier);
+    found.note(!named, "GEN-16", || format!("{} within a dialog names the trunk in a header field", plain.method()));
     if let Some(sdp) = plain.sdp() {
         found.0.extend(description::to_genesys(sdp, trunk.srtp));
     }
@@ -75,6 +81,9 @@ pub fn in_dialog(trunk: &Trunk, plain: &Plain) -> Vec<Breach> {
 pub fn response(trunk: &Trunk, plain: &Plain) -> Vec<Breach> {
     let mut found = Findings::default();
     let (status, method) = (plain.status(), plain.method());
+    // 503 says that another SBC may do better, 504 that another network did not answer; the rest would ring elsewhere.
+    let elsewhere = method == "INVITE" && (500..600).contains(&status) && !matches!(status, 503 | 504);
+    found.note(!elsewhere, "GEN-80", || format!("{status} to an INVITE, on which Genesys tries another proxy"));
     if method == "INVITE" && (101..300).contains(&status) {
         contact(trunk, plain, &mut found);
     }
@@ -123,6 +132,14 @@ fn foreign(plain: &Plain, found: &mut Findings) {
         let theirs = name.to_ascii_lowercase().starts_with("x-ms-") && !name.eq_ignore_ascii_case("X-MS-SBC");
         found.note(!theirs, "TDR-150", || format!("{name} of Teams sent to Genesys"));
     }
+    for (name, value) in &plain.lines {
+        found.note(name.len() + value.len() <= LONGEST_LINE, "GEN-64", || {
+            format!("{name} is longer than {LONGEST_LINE} octets")
+        });
+    }
+    found.note(!(plain.has("Diversion") && plain.has("History-Info")), "GEN-59", || {
+        "Diversion and History-Info, which may say different things".into()
+    });
     let uui = plain.all("User-to-User").count() + plain.all("x-User-to-User").count();
     found.note(uui <= 1, "GEN-66", || format!("{uui} UUI header fields, Genesys discards them all"));
 }
@@ -264,6 +281,8 @@ pub(crate) mod tests {
             ("<sip:+4917155501234@sbc1.example.com>;tag", "<sip:anonymous@anonymous.invalid>;tag", "GEN-58", None),
             ("Allow: ", "Record-Route: <sip:sbc1.example.com;lr>\r\nAllow: ", "GEN-38", None),
             ("INVITE sip", "UPDATE sip", "GEN-43", Some(405)),
+            ("Allow: ", "Diversion: <sip:+1@a>\r\nHistory-Info: <sip:+1@a>;index=1\r\nAllow: ", "GEN-59", None),
+            ("Allow: ", &format!("X-Acme: {}\r\nAllow: ", "x".repeat(8192)), "GEN-64", None),
         ] {
             let found = request(&trunk(), &with(INVITE, old, new));
             assert!(
@@ -290,6 +309,25 @@ pub(crate) mod tests {
         const OK: &str = "SIP/2.0 200 OK\r\nCSeq: 1 OPTIONS\r\nSession-Expires: 1800;refresher=uac\r\nX: y\r\n\r\n";
         assert_eq!(rules(&response(&trunk(), &with(OK, "X: y", "X: y"))), ["RFC 4028 §9"]);
         assert_eq!(response(&trunk(), &with(OK, "X: y", "Require: timer")), vec![]);
+    }
+
+    #[test]
+    fn a_header_field_that_names_the_trunk_is_for_the_first_invite_gen_16() {
+        let header = Trunk { termination: Termination::Header, ..trunk() };
+        let named = with(INVITE, "Allow: ", "X-Acme-Trunk: acme-sbc\r\nAllow: ");
+        assert_eq!(request(&header, &named), vec![]);
+        assert_eq!(rules(&in_dialog(&header, &named)), ["GEN-16"]);
+        assert_eq!(in_dialog(&header, &with(INVITE, "INVITE", "INVITE")), vec![]);
+    }
+
+    #[test]
+    fn a_5xx_that_is_no_outage_is_a_breach_gen_80() {
+        const FAILED: &str = "SIP/2.0 500 Failed\r\nCSeq: 1 INVITE\r\nX: y\r\n\r\n";
+        assert_eq!(rules(&response(&trunk(), &with(FAILED, "500", "500"))), ["GEN-80"]);
+        for fine in ["503", "504", "480", "603"] {
+            assert_eq!(response(&trunk(), &with(FAILED, "500", fine)), vec![]);
+        }
+        assert_eq!(response(&trunk(), &with(FAILED, "INVITE", "OPTIONS")), vec![]);
     }
 
     #[test]

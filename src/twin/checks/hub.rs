@@ -116,6 +116,9 @@ fn hygiene(plain: &Plain, found: &mut Findings) {
         found.refuse(!is_address(host), "TDR-44", 403, || format!("address in Record-Route: {value}"));
     }
     foreign(plain, found);
+    let named: Vec<&str> = plain.all("X-MS-SBC").collect();
+    let parts = named.first().is_none_or(|value| value.split('/').filter(|part| !part.is_empty()).count() >= 3);
+    found.note(named.len() <= 1 && parts, "TDR-61", || format!("X-MS-SBC is not one vendor/model/version: {named:?}"));
     if plain.method() != "NOTIFY" && plain.has("Content-Type") {
         let kind = plain.first("Content-Type").split(';').next().unwrap_or("").trim().to_ascii_lowercase();
         found.refuse(kind == "application/sdp", "TDR-59", 415, || format!("Content-Type {kind}"));
@@ -176,12 +179,16 @@ fn invite(trunk: &Trunk, plain: &Plain, found: &mut Findings) {
         let contact = PlainUri::read(address(plain.first("Contact")).uri).user.to_owned();
         found.note(!is_global(&contact), "TDR-51", || format!("anonymous From, but Contact shows {contact}"));
     } else {
-        // TDR-68: an extension of the caller's own network is shown as it is.
-        let own = from.number();
-        let digits = (1..=5).contains(&own.len()) && own.bytes().all(|octet| octet.is_ascii_digit());
-        found.refuse(digits || is_global(from.number()), "TDR-50", 403, || {
-            format!("From user {:?} is neither +E.164 nor an extension", from.user)
+        // TDR-130, 131: short numbers as well have `+` here.
+        let (number, digits) = (from.number(), from.number().strip_prefix('+'));
+        let short = digits.is_some_and(|digits| {
+            (1..4).contains(&digits.len())
+                && !digits.starts_with('0')
+                && digits.bytes().all(|octet| octet.is_ascii_digit())
         });
+        let rule = if number.bytes().all(|octet| octet.is_ascii_digit()) { "TDR-130" } else { "TDR-50" };
+        found
+            .refuse(short || is_global(number), rule, 403, || format!("From user {:?} is not + and digits", from.user));
         found.note(from.host.eq_ignore_ascii_case(&trunk.fqdn), "TDR-50", || {
             format!("From host {} is not the SBC's FQDN", from.host)
         });
@@ -309,7 +316,8 @@ pub(crate) mod tests {
             ("@sip.pstnhub.microsoft.com", "@192.0.2.9", "TDR-48", Some(404)),
             (";user=phone", "", "TDR-48", None),
             ("sip:+14255550123@sip", "sip:+14255550199@sip", "TDR-46", Some(404)),
-            ("From: \"Dana Example\" <sip:+", "From: \"Dana Example\" <sip:", "TDR-50", Some(403)),
+            ("From: \"Dana Example\" <sip:+", "From: \"Dana Example\" <sip:", "TDR-130", Some(403)),
+            ("<sip:+12065550144@sbc1.example.com>;tag", "<sip:1001@sbc1.example.com>;tag", "TDR-130", Some(403)),
             ("From: \"Dana Example\" <sip:+", "From: \"Dana Example\" <sip:dana", "TDR-50", Some(403)),
             ("sip:+14255550123@sip", "sip:+14255550123;npdi@sip", "TDR-47", Some(404)),
             ("m=audio 20500", "m=audio 0", "TDR-137", Some(488)),
@@ -332,6 +340,8 @@ pub(crate) mod tests {
             ("X-MS-SBC: Example/Edge/1.0", "Record-Route: <sip:192.0.2.1;lr>", "TDR-44", Some(403)),
             ("X-MS-SBC: Example/Edge/1.0", "x-inin-cnv: 1", "GEN-63", None),
             ("X-MS-SBC: Example/Edge/1.0", "Diversion: <sip:+1425@a>", "TDR-62", None),
+            ("X-MS-SBC: Example/Edge/1.0", "X-MS-SBC: Example", "TDR-61", None),
+            ("X-MS-SBC: Example/Edge/1.0", "X-MS-SBC: A/B/1\r\nX-MS-SBC: A/B/1", "TDR-61", None),
             ("Session-Expires: 1800", "Session-Expires: 90", "TDR-97", Some(422)),
             ("To: <sip:+14255550123@", "To: <sip:+14255550123;phone-context=a@", "TDR-132", Some(404)),
             ("RTP/SAVP", "RTP/AVP", "TDR-134", Some(488)),

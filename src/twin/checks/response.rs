@@ -44,6 +44,8 @@ pub fn response(request: &Plain, response: &Plain) -> Vec<Breach> {
         "2xx to INVITE without description".into()
     });
     let owed = match status {
+        401 => Some("WWW-Authenticate"),
+        407 => Some("Proxy-Authenticate"),
         405 => Some("Allow"),
         420 => Some("Unsupported"),
         422 => Some("Min-SE"),

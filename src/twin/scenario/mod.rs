@@ -209,13 +209,17 @@ fn expect_direction(message: &Plain, direction: &str) -> Result<(), Unmet> {
     }
 }
 
-/// How many INVITEs the platform got.
+/// How many INVITEs the platform got, those not counted that it challenged: they came again.
 fn invites(platform: &Platform) -> usize {
     let trace = platform.trace();
-    trace
-        .iter()
-        .filter(|traced| !traced.sent && traced.plain.method() == "INVITE" && !traced.plain.is_response())
-        .count()
+    let invites =
+        trace.iter().filter(|traced| !traced.sent && traced.plain.method() == "INVITE" && !traced.plain.is_response());
+    let challenged = |invite: &Plain| {
+        trace.iter().any(|traced| {
+            traced.sent && matches!(traced.plain.status(), 401 | 407) && traced.plain.branch() == invite.branch()
+        })
+    };
+    invites.filter(|traced| !challenged(&traced.plain)).count()
 }
 
 fn expect(holds: bool, what: &str) -> Result<(), Unmet> {

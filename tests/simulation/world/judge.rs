@@ -31,6 +31,9 @@ impl World {
         if admitted != 0 {
             self.checks.faults.push(format!("{admitted} calls are still admitted"));
         }
+        if self.admissions.iter().any(|share| share.1.lock().unwrap().drain().next().is_some()) {
+            self.checks.faults.push("a conversation is still counted".to_owned());
+        }
         for call in 0..self.script.len() {
             self.judge(call);
         }

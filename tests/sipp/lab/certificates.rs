@@ -10,7 +10,8 @@ const LEAVES: [(&str, &str, &str); 3] = [
     ("hub", "DNS:sip.pstnhub.microsoft.com,DNS:*.pstnhub.microsoft.com", "serverAuth"),
     // The certificate of Genesys' proxies does not name the trunk (GEN-33).
     ("genesys", "DNS:voice.mypurecloud.de", "serverAuth,clientAuth"),
-    ("sbc", "DNS:sbc1.example.com", "serverAuth,clientAuth"),
+    // A wildcard does not cover the base (TDR-156).
+    ("sbc", "DNS:sbc1.example.com,DNS:*.sbc1.example.com", "serverAuth,clientAuth"),
 ];
 
 /// Makes `ca.pem` and for each leaf `NAME.key` and `NAME.pem`: its certificate, the authority's, and for haproxy the key.

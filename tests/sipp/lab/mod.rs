@@ -1,19 +1,20 @@
 //! The lab: both platforms, their names, their certificates and Tandem between them, on loopback addresses of its own.
 
 mod certificates;
+mod places;
 mod player;
 mod process;
 mod script;
 
+use places::{CARRIER, Places};
 pub use player::Load;
-use player::{Outcome, Player, Wire, at};
+use player::{Outcome, Player, at};
 use process::{Process, Table, command, installed};
-use script::{Keys, fill, home, pattern, scenario};
+use script::{Keys, scenario};
 use std::fs;
-use std::net::Ipv4Addr;
-use std::path::PathBuf;
+
 use std::process::Command;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 const SBC: &str = "sbc1.example.com";
@@ -102,23 +103,67 @@ pub struct Script {
     pub talk: Duration,
     /// What sip2 and sip3 of the hub do; without it all three names are one host, which does what `called` says.
     pub further: Option<[&'static str; 2]>,
-    /// Whether the hub's side is a carrier, a trunk of kind `generic`.
-    pub carrier: bool,
+    /// Further keys of the hub's trunk where a carrier stands in its place, a trunk of kind `generic`.
+    pub carrier: Option<&'static str>,
     /// User-to-User of the caller, and a pattern for that which the called side has to see.
     pub uui: Option<(&'static str, &'static str)>,
     /// Further keys of the Genesys trunk. Beside the configuration lies `secret`, which holds hunter2.
     pub genesys: &'static str,
     /// What the INVITE that Genesys gets has in its start line, when the trunk is not found by its FQDN.
     pub genesys_uri: Option<&'static str>,
+    /// Whose the calls are; without it nobody is between the hub and its one tenant.
+    pub customer: Option<Customer>,
+}
+
+/// A tenant of its own behind the hub (TDR-156).
+#[derive(Clone, Copy, Debug)]
+pub struct Customer {
+    /// Its trunk's name in the configuration.
+    pub trunk: &'static str,
+    /// The name that Tandem has for it.
+    pub fqdn: &'static str,
+    /// Its user in Teams; in no directory.
+    pub user: &'static str,
+    /// Its queue of Genesys.
+    pub queue: &'static str,
+    /// The plain port of haproxy from which the hub calls that name.
+    pub front: u16,
+}
+
+/// The tenants whose calls a lab with customers carries.
+pub const CUSTOMERS: [Customer; 2] = [
+    Customer {
+        trunk: "contoso",
+        fqdn: "c1.sbc1.example.com",
+        user: "+498955501007",
+        queue: "+496955501001",
+        front: 5068,
+    },
+    Customer {
+        trunk: "fabrikam",
+        fqdn: "c2.sbc1.example.com",
+        user: "+494055501007",
+        queue: "+496955501002",
+        front: 5069,
+    },
+];
+
+impl Customer {
+    fn number(&self, platform: Platform) -> &'static str {
+        match platform {
+            Platform::Teams => self.user,
+            Platform::Genesys => self.queue,
+        }
+    }
 }
 
 impl Script {
     /// A script whose caller does one thing and whose called side does another.
     pub const fn new(caller: &'static str, called: &'static str) -> Self {
         let (ring, talk) = (Duration::from_millis(20), Duration::from_millis(200));
-        let (further, carrier, uui) = (None, false, None);
+        let (further, carrier, uui) = (None, None, None);
         let (reached, hung_up, number, refusal) = (true, false, None, 486);
-        let (genesys, genesys_uri) = ("", None);
+        let (genesys, genesys_uri, customer) = ("", None, None);
         Self {
             caller,
             called,
@@ -133,7 +178,23 @@ impl Script {
             uui,
             genesys,
             genesys_uri,
+            customer,
         }
+    }
+
+    /// The number of `platform`'s party.
+    fn party(&self, platform: Platform) -> &'static str {
+        self.customer.map_or(platform.number(), |customer| customer.number(platform))
+    }
+
+    /// The number that a caller of `platform` calls.
+    fn called(&self, platform: Platform) -> &'static str {
+        self.number.unwrap_or(self.party(platform.peer()))
+    }
+
+    /// Tandem's name in these calls.
+    fn sbc(&self) -> &'static str {
+        self.customer.map_or(SBC, |customer| customer.fqdn)
     }
 }
 
@@ -143,6 +204,8 @@ pub struct Lab {
     script: Script,
     direct: bool,
     waiting: Vec<(Platform, Side, Player)>,
+    /// SIPps that have called.
+    callers: AtomicU16,
     tandem: Option<Process>,
     // Dropped last: everything above speaks through them.
     _haproxy: Process,
@@ -220,9 +283,11 @@ impl Lab {
         keys.push(("workers", workers.to_string()));
         let trust = format!("tls = \"public\"\ntrust = \"{}/ca.pem\"", places.directory.display());
         // Over TCP and UDP these keys would have no effect, and be findings.
-        let kind = if script.carrier { CARRIER } else { "kind = \"teams\"" };
-        keys.push(("teams_kind", kind.to_owned()));
+        let carrier = script.carrier.map(|further| format!("{CARRIER}\n{further}"));
+        keys.push(("teams_kind", carrier.unwrap_or_else(|| "kind = \"teams\"".to_owned())));
         keys.push(("genesys_more", script.genesys.to_owned()));
+        let tenants = if script.customer.is_some() { places.tenants() } else { String::new() };
+        keys.push(("tenants", tenants));
         places.secret();
         keys.push(("genesys_tls", if transport == Transport::Tls { trust } else { String::new() }));
         let mut lab = Self::platforms(places, script, &keys, false);
@@ -264,8 +329,16 @@ impl Lab {
         let mut haproxy = start("haproxy", "-f", "haproxy.cfg");
         dnsmasq.listens(Table::Udp, at(places.address("dns"), 5353));
         haproxy.listens(Table::Tcp, at(places.address("teams_called"), 5061));
-        let mut lab =
-            Self { places, script, direct, waiting: Vec::new(), tandem: None, _haproxy: haproxy, _dnsmasq: dnsmasq };
+        let mut lab = Self {
+            places,
+            script,
+            direct,
+            waiting: Vec::new(),
+            callers: AtomicU16::new(0),
+            tandem: None,
+            _haproxy: haproxy,
+            _dnsmasq: dnsmasq,
+        };
         // Before Tandem starts: its first OPTIONS decide whether a host takes calls (TDR-39).
         for (side, flow) in [Side::Second, Side::Third].into_iter().zip(script.further.into_iter().flatten()) {
             lab.wait(Platform::Teams, side, flow);
@@ -283,7 +356,13 @@ impl Lab {
         let (wire, port) = self.places.wire(platform);
         let name = format!("{}-{}", platform.name(), side.name());
         let local = at(self.places.address(&name.replace('-', "_")), port);
-        let player = Player::waits(&name, &self.scenario(platform, side, flow), wire, local, &self.places.directory);
+        let player = Player::waits(
+            &name,
+            &self.scenario(platform, side, flow, self.script),
+            wire,
+            local,
+            &self.places.directory,
+        );
         self.waiting.push((platform, side, player));
     }
 
@@ -293,20 +372,31 @@ impl Lab {
     ///
     /// Unless every call went as the script says at its caller.
     pub fn place(&self, caller: Platform, load: Load) -> Report {
+        self.play(self.script, caller, load)
+    }
+
+    /// The same by another script than that of the waiting sides.
+    ///
+    /// # Panics
+    ///
+    /// As [`place`](Self::place).
+    pub fn play(&self, script: Script, caller: Platform, load: Load) -> Report {
         let (wire, port) = self.places.wire(caller);
         let own = self.places.address(&format!("{}_caller", caller.name()));
+        let front = script.customer.filter(|_| caller == Platform::Teams).map_or(FRONT, |customer| customer.front);
         // In TLS SIPp speaks to haproxy, which dials on.
-        let to = if port == HIDDEN { at(own, FRONT) } else { at(self.places.address("sbc"), port) };
-        let called = format!("{}@{SBC}", self.script.number.unwrap_or(caller.peer().number()));
-        let script = self.scenario(caller, Side::Caller, self.script.caller);
+        let to = if port == HIDDEN { at(own, front) } else { at(self.places.address("sbc"), port) };
+        let called = format!("{}@{}", script.called(caller), script.sbc());
+        let script = self.scenario(caller, Side::Caller, script.caller, script);
         let before = self.processor();
-        let start = |connection: u16| {
-            let name = format!("{}-caller-{connection}", caller.name());
+        let start = |_| {
+            // A port of its own: that of the last one may still be on its way out.
+            let number = self.callers.fetch_add(1, Ordering::Relaxed);
             Player::calls(
-                &name,
+                &format!("{}-caller-{number}", caller.name()),
                 &script,
                 wire,
-                at(own, CALLER + connection),
+                at(own, CALLER + number),
                 (to, called.as_str()),
                 load,
                 &self.places.directory,
@@ -322,12 +412,14 @@ impl Lab {
     }
 
     /// Ends the lab: `calls` have to have arrived at each platform in `callers`' calls, and Tandem has to end well.
+    /// Returns how many OPTIONS the hub was sent.
     ///
     /// # Panics
     ///
     /// Unless each waiting side took exactly the calls that concern it, and Tandem ended by itself with
     /// success, one record a call, no panic and no number in its log.
-    pub fn finish(mut self, callers: &[Platform], calls: u32) {
+    pub fn finish(mut self, callers: &[Platform], calls: u32) -> u64 {
+        let mut options = 0;
         for (platform, side, player) in std::mem::take(&mut self.waiting) {
             let concerned = match side {
                 Side::Called | Side::Second | Side::Third => self.script.reached && callers.contains(&platform.peer()),
@@ -335,6 +427,9 @@ impl Lab {
             };
             let expected = if concerned { u64::from(calls) } else { 0 };
             let outcome = player.dismiss(concerned);
+            if platform == Platform::Teams && side == Side::Called {
+                options = outcome.counter("options");
+            }
             let taken = if matches!(side, Side::Called | Side::Second | Side::Third) {
                 outcome.counter("calls")
             } else {
@@ -352,9 +447,12 @@ impl Lab {
             let expected = usize::try_from(calls).unwrap_or(usize::MAX) * callers.len();
             // What no route took never became a call.
             assert!(!self.script.reached || records.lines().count() == expected, "one record a call:\n{records}");
-            assert!(!log.contains(TEAMS_NUMBER) && !log.contains(GENESYS_NUMBER), "a number in the log:\n{log}");
+            let customers = CUSTOMERS.iter().flat_map(|customer| [customer.user, customer.queue]);
+            let known = customers.chain([TEAMS_NUMBER, GENESYS_NUMBER]).find(|number| log.contains(number));
+            assert_eq!(known, None, "a number in the log:\n{log}");
         }
         drop(fs::remove_dir_all(&self.places.directory));
+        options
     }
 
     /// Processor time that Tandem has taken since it started.
@@ -362,8 +460,8 @@ impl Lab {
         self.tandem.as_ref().map_or(Duration::ZERO, Process::processor)
     }
 
-    fn scenario(&self, platform: Platform, side: Side, flow: &str) -> String {
-        let script = scenario(platform.name(), flow, &self.places.played(platform, side, self.script));
+    fn scenario(&self, platform: Platform, side: Side, flow: &str, script: Script) -> String {
+        let script = scenario(platform.name(), flow, &self.places.played(platform, side, script));
         // Without Tandem nobody translates, so what has to be translated cannot be checked.
         if self.direct { script.replace("=\"true\" assign_to", "=\"false\" assign_to") } else { script }
     }
@@ -373,185 +471,5 @@ impl Lab {
 const HIDDEN: u16 = 5080;
 /// The plain port of haproxy for a caller.
 const FRONT: u16 = 5070;
-/// The port a caller calls from.
+/// The ports callers call from, one after the other.
 const CALLER: u16 = 5071;
-
-/// Who is where in a lab.
-struct Places {
-    transport: Transport,
-    block: [u8; 2],
-    directory: PathBuf,
-}
-
-impl Places {
-    fn new(transport: Transport) -> Self {
-        static LABS: AtomicU8 = AtomicU8::new(0);
-        let lab = LABS.fetch_add(1, Ordering::Relaxed);
-        let process = std::process::id();
-        // Two octets of 127.x.y.z tell labs apart, so that ports can be those of the platforms.
-        let [low, middle, ..] = process.to_le_bytes();
-        let block = [middle.wrapping_add(lab.wrapping_mul(16)).max(1), low];
-        let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("sipp-{process}-{lab}"));
-        fs::create_dir_all(directory.join("var")).expect("cargo's directory for tests is writable");
-        Self { transport, block, directory }
-    }
-
-    fn address(&self, who: &str) -> Ipv4Addr {
-        let last = match who {
-            "sbc" => 1,
-            "dns" => 2,
-            "teams_caller" => 17,
-            "teams_called" => 18,
-            "teams_dialog" => 19,
-            "teams_second" => 20,
-            "teams_third" => 21,
-            "genesys_caller" => 33,
-            "genesys_called" => 34,
-            "genesys_dialog" => 35,
-            "genesys_silent" => 36,
-            other => panic!("nobody is called {other}"),
-        };
-        Ipv4Addr::new(127, self.block[0], self.block[1], last)
-    }
-
-    /// How SIPp speaks as `platform`, and on which port it waits.
-    fn wire(&self, platform: Platform) -> (Wire, u16) {
-        match (platform, self.transport) {
-            (Platform::Teams, _) | (_, Transport::Tls) => (Wire::Tcp, HIDDEN),
-            (Platform::Genesys, Transport::Tcp) => (Wire::Tcp, 5060),
-            (Platform::Genesys, Transport::Udp) => (Wire::Udp, 5060),
-        }
-    }
-
-    /// Writes the password that both sides of a Digest know.
-    fn secret(&self) {
-        use std::os::unix::fs::PermissionsExt;
-        let path = self.directory.join("secret");
-        fs::write(&path, "hunter2\n").expect("the lab's directory is writable");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("the file is ours");
-    }
-
-    /// Writes one of the files beside this one, filled in.
-    fn write(&self, name: &str, keys: &Keys) -> PathBuf {
-        let text = fs::read_to_string(home().join(name)).expect("a file of the repository");
-        let path = self.directory.join(name);
-        fs::write(&path, fill(&text, keys)).expect("the lab's directory is writable");
-        path
-    }
-
-    /// What every file may say.
-    fn keys(&self) -> Keys {
-        let [high, low] = self.block;
-        let mut keys: Keys = ADDRESSES.iter().map(|(key, who)| (*key, self.address(who).to_string())).collect();
-        keys.extend([
-            ("dir", self.directory.display().to_string()),
-            ("sbc", SBC.to_owned()),
-            ("teams_range", format!("127.{high}.{low}.16/28")),
-            ("genesys_range", format!("127.{high}.{low}.32/28")),
-            ("genesys_number", GENESYS_NUMBER.to_owned()),
-            ("transport", self.transport.name().to_owned()),
-        ]);
-        keys
-    }
-
-    /// What the messages of one side say besides.
-    fn played(&self, platform: Platform, side: Side, script: Script) -> Keys {
-        let called = script.number.unwrap_or(platform.peer().number());
-        let (name, port) = (self.transport.name(), self.transport.port());
-        let called_side = matches!(side, Side::Called | Side::Second | Side::Third);
-        let (contact, route, uri, hold, held, via, port) = match platform {
-            Platform::Teams => (
-                TEAMS_CONTACT.to_owned(),
-                format!("sip:{}:5061;transport=tls", if called_side { TEAMS_CALLED } else { TEAMS_DIALOG }),
-                format!("sip:{called}@{SBC}:5061;user=phone;transport=tls"),
-                "inactive", // TDR-94
-                "inactive", // TDR-93
-                "TLS".to_owned(),
-                5061,
-            ),
-            Platform::Genesys => {
-                let proxy = self.address(if called_side { "genesys_called" } else { "genesys_dialog" });
-                let node = self.address("genesys_silent");
-                (
-                    format!("sip:{GENESYS_NUMBER}@{node}:{port};transport={name};gc-node=c9d0;ob"),
-                    format!("sip:{proxy}:{port};transport={name}"),
-                    format!("sip:{called}@{SBC}:{port};transport={name}"),
-                    "sendonly",
-                    "(inactive|sendonly)",
-                    name.to_uppercase(),
-                    port,
-                )
-            }
-        };
-        let who = |side: &str| self.address(&format!("{}_{side}", platform.name())).to_string();
-        let mut keys = self.keys();
-        keys.extend([
-            ("caller", platform.number().to_owned()),
-            ("called", called.to_owned()),
-            ("caller_ip", who("caller")),
-            ("called_ip", who("called")),
-            ("contact_pattern", pattern(&contact)),
-            ("contact", contact),
-            ("route_pattern", pattern(&route)),
-            ("route", route),
-            ("invite_uri", uri),
-            ("hold", hold.to_owned()),
-            ("held", held.to_owned()),
-            ("held_answer", "inactive".to_owned()),
-            ("via", via),
-            ("port", port.to_string()),
-            // A datagram's answer goes where its Via says, and no rport stands in the topmost (RFC 3261 §18.2.2).
-            (
-                "caller_port",
-                if self.transport == Transport::Udp { "[local_port]".to_owned() } else { port.to_string() },
-            ),
-            ("uui", script.uui.map(|(sent, _)| format!("\nUser-to-User: {sent}")).unwrap_or_default()),
-            ("uui_check", script.uui.map(|(_, seen)| uui_check(seen)).unwrap_or_default()),
-            // Of an INVITE that comes again with a proof, a flow says otherwise.
-            ("authorization", String::new()),
-            ("invite_cseq", "1".to_owned()),
-            ("again", String::new()),
-            ("proof", "\n[authentication username=acme password=hunter2]".to_owned()),
-            ("genesys_uri", script.genesys_uri.unwrap_or(GENESYS_URI).to_owned()),
-            ("refusal", script.refusal.to_string()),
-            ("ring", script.ring.as_millis().to_string()),
-            ("talk", script.talk.as_millis().to_string()),
-        ]);
-        keys
-    }
-}
-
-/// The start line of an INVITE to Genesys, as a pattern (GEN-13).
-const GENESYS_URI: &str = r"^INVITE sip:\+[0-9]+@acme-sbc\.byoc\.mypurecloud\.de";
-
-/// Keys of the hub's trunk when a carrier stands in its place.
-const CARRIER: &str =
-    "kind = \"generic\"\nhosts = [\"sip.pstnhub.microsoft.com:5061\"]\nsuffixes = [\"pstnhub.microsoft.com\"]";
-
-/// SIPp's check for a User-to-User, in place of one it makes anyhow: its variables are counted.
-fn uui_check(seen: &str) -> String {
-    format!("<ereg regexp=\"{seen}\" search_in=\"hdr\" header=\"User-to-User:\" check_it=\"true\" assign_to=\"c6\"/>")
-}
-
-/// The hub's Contact: its host is never dialled where a Record-Route stands above it (TDR-83).
-const TEAMS_CONTACT: &str = "sip:api-du-a-euwe.pstnhub.microsoft.com:443;\
-    x-i=109abb90-0000-40dc-ad31-000000000001;x-c=64ce308b2417594d8bd91a8ade8a0001/d/8/f071fe23ac23488e";
-/// The hub's proxy beside the side that is called.
-const TEAMS_CALLED: &str = "sip-du-a-us.pstnhub.microsoft.com";
-/// The hub's proxy beside the caller.
-const TEAMS_DIALOG: &str = "sip-du-a-eu.pstnhub.microsoft.com";
-
-/// Keys whose value is an address.
-const ADDRESSES: [(&str, &str); 11] = [
-    ("sbc_ip", "sbc"),
-    ("dns_ip", "dns"),
-    ("teams_caller", "teams_caller"),
-    ("teams_called", "teams_called"),
-    ("teams_dialog", "teams_dialog"),
-    ("teams_second", "teams_second"),
-    ("teams_third", "teams_third"),
-    ("genesys_caller", "genesys_caller"),
-    ("genesys_called", "genesys_called"),
-    ("genesys_dialog", "genesys_dialog"),
-    ("genesys_silent", "genesys_silent"),
-];
