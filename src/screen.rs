@@ -15,7 +15,7 @@ use crate::pii::Pii;
 use crate::routing;
 use crate::rules::Direction;
 use crate::sip::sdp::Sdp;
-use crate::sip::{Draft, Message, Method, Name, NameAddr, Scheme, Uri, decimal, sdp_part};
+use crate::sip::{Draft, Essentials, Message, Method, Name, NameAddr, Scheme, Uri, decimal, sdp_part};
 use crate::snapshot::Snapshot;
 use crate::transaction::ServerId;
 use crate::trunk::{Kind, Trunk, codes};
@@ -262,7 +262,7 @@ struct Checked {
 }
 
 fn checked(cx: &mut Context, room: Room, peer: &Peer, request: &Message) -> Result<Checked, Refusal> {
-    let max_forwards = acceptable(request)?;
+    let (essentials, max_forwards) = acceptable(request)?;
     // TDR-155: a proxy behind a trunk may send an emergency call back to us for the right trunk; Max-Forwards ends a circle.
     let ours = Identity::of(request.call_id()).is_some_and(|minted| minted.node == room.node);
     if ours && !is_emergency(&cx.snapshot, peer, request) {
@@ -272,14 +272,8 @@ fn checked(cx: &mut Context, room: Room, peer: &Peer, request: &Message) -> Resu
         // Not announced until calls can be joined here (TDR-57); never a call of its own (TDR-114).
         return Err(Refusal::Extension("replaces".to_owned()));
     }
-    let contact = request.values(Name::Contact).next().and_then(|value| NameAddr::parse(value).ok());
-    if contact.is_none_or(|contact| contact.uri().is_err()) {
+    if essentials.contact.is_none_or(|contact| contact.uri().is_err()) {
         return Err(Refusal::Malformed(Name::Contact));
-    }
-    for name in [Name::From, Name::To] {
-        if request.header(name).is_none_or(|value| NameAddr::parse(value).is_err()) {
-            return Err(Refusal::Malformed(name));
-        }
     }
     let offer = match offer(request) {
         // TDR-153: the body tells the place, and the offer comes later (RFC 6442 §4.1).
@@ -397,35 +391,48 @@ pub fn story(trunk: &Trunk, country_code: &str, request: &Message) -> Story {
     Story::arriving(trunk, caller, normalize::called(trunk, country_code, request).ok())
 }
 
-/// What every request outside a dialog has to be: [`passable`], and without an unknown extension
-/// required. Returns Max-Forwards as received; 70 when it is absent (§16.3 step 3).
+/// What every request outside a dialog has to be: readable in all that it is handled by, of a scheme we dial, with hops
+/// left, and without an unknown extension required. Returns what was read and Max-Forwards as received; 70 when it is
+/// absent (§16.3 step 3).
 ///
 /// # Errors
 ///
 /// The [`Refusal`] of the first check that failed.
-pub fn acceptable(request: &Message) -> Result<u32, Refusal> {
-    let hops = passable(request)?;
+pub fn acceptable(request: &Message) -> Result<(Essentials<'_>, u32), Refusal> {
+    let essentials = Essentials::of(request).map_err(|unreadable| match unreadable.field {
+        Some(name) => Refusal::Malformed(name),
+        None => Refusal::MalformedUri,
+    })?;
+    dialled(essentials.uri.ok_or(Refusal::MalformedUri)?)?;
+    let hops = hops(essentials.max_forwards)?;
     let unknown = unknown_extensions(request);
-    if unknown.is_empty() { Ok(hops) } else { Err(Refusal::Extension(unknown)) }
+    if unknown.is_empty() { Ok((essentials, hops)) } else { Err(Refusal::Extension(unknown)) }
 }
 
-/// What every request has to be, within a dialog and outside: a scheme we dial, hops left. Returns
-/// Max-Forwards as received; 70 when it is absent.
+/// What every request has to be, within a dialog and outside: of a scheme we dial, with hops left. Within one nothing else
+/// is read than what the dialog needs.
 ///
 /// # Errors
 ///
 /// The [`Refusal`] of the first check that failed.
-pub fn passable(request: &Message) -> Result<u32, Refusal> {
-    let uri = Uri::parse(request.request_uri()).map_err(|_| Refusal::MalformedUri)?;
+pub fn passable(request: &Message) -> Result<(), Refusal> {
+    dialled(Uri::parse(request.request_uri()).map_err(|_| Refusal::MalformedUri)?)?;
+    let max_forwards = request.header(Name::MaxForwards).map(decimal).transpose();
+    hops(max_forwards.map_err(|_| Refusal::Malformed(Name::MaxForwards))?).map(drop)
+}
+
+fn dialled(uri: Uri<'_>) -> Result<(), Refusal> {
     match uri.scheme() {
-        Scheme::Sip | Scheme::Tel => {}
-        Scheme::Sips | Scheme::Other(_) => return Err(Refusal::Scheme),
+        Scheme::Sip | Scheme::Tel => Ok(()),
+        Scheme::Sips | Scheme::Other(_) => Err(Refusal::Scheme),
     }
-    match request.header(Name::MaxForwards).map(decimal) {
+}
+
+fn hops(max_forwards: Option<u32>) -> Result<u32, Refusal> {
+    match max_forwards {
         None => Ok(70),
-        Some(Ok(0)) => Err(Refusal::TooManyHops),
-        Some(Ok(hops)) => Ok(hops.min(255)),
-        Some(Err(_)) => Err(Refusal::Malformed(Name::MaxForwards)),
+        Some(0) => Err(Refusal::TooManyHops),
+        Some(hops) => Ok(hops.min(255)),
     }
 }
 

@@ -277,6 +277,7 @@ fn every_description_is_one_but_those_named() {
 const TAKEN: &[(&str, &str)] = &[
     ("jsip-torture/t007.sip", "an unknown scheme: 416 of whoever is asked, and no fault of the message"),
     ("jsip-torture/t024.sip", "an unknown method: 501 of whoever is asked, and no fault of the message"),
+    ("jsip-torture/t343.sip", "header fields in the Request-URI, where carriers put User-to-User"),
     ("jsip-torture/t344.sip", "a Date that nobody here reads"),
     ("jsip-torture/t346.sip", "blanks between brackets and address, as t015.sip has them, which must be taken"),
     ("jsip-torture/t347.sip", "a display name without quotes, as the hub writes them (TDR-64)"),

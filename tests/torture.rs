@@ -122,8 +122,8 @@ const EITHER: [(&str, Option<Fault>, &str); 8] = [
     ("trws", Some(Whole(Malformed::StartLine)), "3.1.2.10: a blank behind the request line"),
     (
         "escruri",
-        Some(Field(Unreadable { field: None, fault: ValueError::Trailing })),
-        "3.1.2.11: header fields in the Request-URI",
+        None,
+        "3.1.2.11: header fields in the Request-URI, where carriers put User-to-User; the others do not cross",
     ),
     ("baddate", None, "3.1.2.12: a Date that nobody here reads"),
     ("regbadct", Some(unreadable(Name::Contact, ValueError::Token)), "3.1.2.13: a Contact with ? and no brackets"),

@@ -62,12 +62,7 @@ impl<'m> Essentials<'m> {
         };
         let whole = |name| message.header(name).unwrap_or("");
         let first = |name| message.values(name).next().map(|value| address(name, value)).transpose();
-        // §19.1.1: a Request-URI has no header fields (RFC 4475 §3.1.2.11).
-        let target = |text| match Uri::parse(text) {
-            Ok(uri) if uri.headers().next().is_some() => Err(ValueError::Trailing),
-            read => read,
-        };
-        let uri = message.is_request().then(|| target(message.request_uri())).transpose();
+        let uri = message.is_request().then(|| Uri::parse(message.request_uri())).transpose();
         let mut vias = split_list(whole(Name::Via)).map(|value| Via::parse(value).map_err(unreadable(Some(Name::Via))));
         let via = vias.next().unwrap_or(Err(Unreadable { field: Some(Name::Via), fault: ValueError::Empty }))?;
         vias.try_for_each(|via| via.map(drop))?;
