@@ -17,6 +17,7 @@
 //! | fields that are another platform's business (TDR-62, 150, GEN-61, 63) | hub, Genesys | removed |
 //! | Session-Expires, Min-SE or Expires twice (RFC 3261 §7.3.1) | hub, Genesys | one of equals is kept |
 //! | Session-Expires below the hub's minimum (TDR-97), Replaces as a field or in a URI (TDR-58) | hub | refused |
+//! | X-MS-SBC twice, or not vendor/model/version (TDR-61) | hub | the trunk's own |
 //! | several User-to-User (GEN-66) | Genesys | the first is kept |
 //! | Diversion and History-Info (GEN-59) | Genesys | the one that the trunk wants is kept |
 //! | who calls whom in an INVITE: see `guard/invite.rs` | hub, Genesys | |
@@ -160,6 +161,7 @@ fn name<'m>(line: &HeaderLine<'m>) -> &'m str {
 fn fields(to: &Trunk, message: &Message, repairs: &mut Repairs<'_>) -> Result<(), Rejection> {
     let (request, hub) = (message.is_request(), to.kind == Kind::Teams);
     let (mut diversion, mut history) = (false, false);
+    let (mut named, mut misnamed) = (0, false);
     let (mut user_to_user, mut timers) =
         (0, [(Name::SessionExpires, None), (Name::MinSe, None), (Name::Expires, None)]);
     for line in message.lines() {
@@ -199,6 +201,10 @@ fn fields(to: &Trunk, message: &Message, repairs: &mut Repairs<'_>) -> Result<()
             Name::Diversion => diversion = true,
             Name::HistoryInfo => history = true,
             Name::Other if line.text.eq_ignore_ascii_case("x-user-to-user") => user_to_user += 1,
+            Name::Other if hub && line.text.eq_ignore_ascii_case("x-ms-sbc") => {
+                named += 1;
+                misnamed |= line.value.split('/').filter(|part| !part.is_empty()).count() < 3;
+            }
             _ => {}
         }
         if let Some((name, first)) = timers.iter_mut().find(|(name, _)| *name == line.name) {
@@ -219,6 +225,12 @@ fn fields(to: &Trunk, message: &Message, repairs: &mut Repairs<'_>) -> Result<()
         match to.policy.forwarding {
             Forwarding::HistoryInfo => repairs.edit().remove(Name::Diversion),
             Forwarding::Diversion | Forwarding::None => repairs.edit().remove(Name::HistoryInfo),
+        };
+    }
+    if named > 1 || misnamed {
+        match &to.sbc {
+            Some(own) => repairs.edit().set("X-MS-SBC", own.to_string()),
+            None => repairs.edit().remove("X-MS-SBC"),
         };
     }
     if user_to_user > 1 {

@@ -283,6 +283,19 @@ fn genesys_finds_the_trunk_in_a_header_field_gen_16() {
 }
 
 #[test]
+fn the_name_of_the_element_is_the_trunks_own_and_stands_once_tdr_61() {
+    let mut hub = teams();
+    hub.sbc = Some("Example/Edge/1".into());
+    for lines in [&["X-MS-SBC: A/B/1", "X-MS-SBC: A/B/1"][..], &["X-MS-SBC: Edge"]] {
+        let message = repaired(seen(&hub, TO_HUB, lines, SDP));
+        assert_eq!(message.extension("X-MS-SBC").collect::<Vec<_>>(), ["Example/Edge/1"]);
+        let unnamed = Trunk { sbc: None, ..teams() };
+        let message = repaired(seen(&unnamed, TO_HUB, lines, SDP));
+        assert_eq!(message.extension("X-MS-SBC").count(), 0);
+    }
+}
+
+#[test]
 fn of_several_user_to_user_the_first_is_kept_gen_66() {
     let uui = |message: &Message| {
         let lines = message.lines().filter(|line| line.text.to_ascii_lowercase().ends_with("user-to-user"));
