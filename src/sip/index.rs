@@ -57,33 +57,31 @@ pub(super) enum Start {
 pub(super) struct Index {
     pub(super) start: Start,
     pub(super) start_end: u16,
-    pub(super) lines: Lines,
     /// The head as text, up to the empty line and with it.
     pub(super) head: ByteString,
     /// The first rule broken that leaves the message readable.
     pub(super) fault: Option<Malformed>,
 }
 
-/// Walks over the head of a message.
+/// Walks over the head of a message; its header field lines go to `lines`.
 ///
 /// # Errors
 ///
 /// [`Malformed`] where not even start line and header field lines can be told apart, and
 /// [`Malformed::TooLarge`] where the head does not end within [`MAX_HEAD`].
-pub(super) fn index(octets: &Bytes) -> Result<Index, Malformed> {
+pub(super) fn index(octets: &Bytes, lines: &mut Lines) -> Result<Index, Malformed> {
     let window = &octets[..octets.len().min(MAX_HEAD)];
     let endless = if octets.len() > MAX_HEAD { Malformed::TooLarge } else { Malformed::NoEnd };
-    let mut walk =
-        Walk { octets: window, endless, lines: Lines::new(), fault: None, folded: false, nuls: SmallVec::new() };
+    let mut walk = Walk { octets: window, endless, lines, fault: None, folded: false, nuls: SmallVec::new() };
     let first = walk.line_end(0)?;
     let start = start_line(&window[..first], &mut walk.fault)?;
     let end = walk.lines(first + 2)?;
-    let Walk { lines, fault, folded, nuls, .. } = walk;
+    let Walk { fault, folded, nuls, .. } = walk;
     let head = match ByteString::try_from(octets.slice(..end)) {
         Ok(text) if !folded && nuls.is_empty() => text,
         _ => masked(&octets[..end], &nuls),
     };
-    Ok(Index { start, start_end: (first + 2) as u16, lines, head, fault })
+    Ok(Index { start, start_end: (first + 2) as u16, head, fault })
 }
 
 /// The walk over the lines of a head.
@@ -92,7 +90,7 @@ struct Walk<'o> {
     octets: &'o [u8],
     /// What it is called when the head does not end.
     endless: Malformed,
-    lines: Lines,
+    lines: &'o mut Lines,
     fault: Option<Malformed>,
     /// Some line is folded (§7.3.1).
     folded: bool,
@@ -144,8 +142,14 @@ impl Walk<'_> {
             self.fault.get_or_insert(Malformed::HeaderLine);
             return Ok(end);
         };
-        let start = end - octets[colon + 1..end].trim_ascii_start().len();
-        let value = Span::new(start, start + octets[start..end].trim_ascii_end().len());
+        let (mut start, mut stop) = (colon + 1, end);
+        while start < stop && is_blank(octets[start]) {
+            start += 1;
+        }
+        while stop > start && is_blank(octets[stop - 1]) {
+            stop -= 1;
+        }
+        let value = Span::new(start, stop);
         self.lines.push(Line { name, text: Span::new(at, at + text.len()), value, end: (end + 2) as u16 });
         Ok(end)
     }
@@ -197,6 +201,11 @@ impl Walk<'_> {
             }
         }
     }
+}
+
+/// Whether an octet stands around values and does not belong to them, the ends of folded lines included.
+fn is_blank(octet: u8) -> bool {
+    matches!(octet, b' ' | b'\t' | b'\r' | b'\n')
 }
 
 /// The name that `text` is; `None` when it is no token.
@@ -268,7 +277,7 @@ fn start_line(line: &[u8], fault: &mut Option<Malformed>) -> Result<Start, Malfo
     let first = memchr::memchr(b' ', line).ok_or(Malformed::StartLine)?;
     let last = memchr::memrchr(b' ', line).filter(|&last| last > first + 1).ok_or(Malformed::StartLine)?;
     let (method, uri, version) = (&line[..first], &line[first + 1..last], &line[last + 1..]);
-    let method = std::str::from_utf8(method).ok().filter(|_| is_token(method)).ok_or(Malformed::StartLine)?;
+    let method = std::str::from_utf8(method).ok().and_then(Method::of).ok_or(Malformed::StartLine)?;
     if version != b"SIP/2.0" && !version.eq_ignore_ascii_case(b"SIP/2.0") {
         let known = version.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"SIP/"));
         fault.get_or_insert(if known { Malformed::Version } else { Malformed::StartLine });
@@ -276,5 +285,5 @@ fn start_line(line: &[u8], fault: &mut Option<Malformed>) -> Result<Start, Malfo
     if uri.iter().fold(false, |found, octet| found | matches!(octet, b' ' | b'<' | b'>' | b'"')) {
         fault.get_or_insert(Malformed::StartLine);
     }
-    Ok(Start::Request { method: Method::from(method), uri: Span::new(first + 1, last) })
+    Ok(Start::Request { method, uri: Span::new(first + 1, last) })
 }

@@ -11,7 +11,6 @@
 
 use super::framing::{MAX_HEAD, MAX_MESSAGE};
 use super::index::{Index, Lines, Span, Start, index};
-use super::text::is_token;
 use super::{Method, Name};
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -139,7 +138,8 @@ impl Message {
         if octets.len() > MAX_MESSAGE {
             return Err(refused(Malformed::TooLarge));
         }
-        let Index { start, start_end, lines, head, fault } = match index(&octets) {
+        let mut lines = Lines::new();
+        let Index { start, start_end, head, fault } = match index(&octets, &mut lines) {
             Ok(index) => index,
             Err(fault @ Malformed::TooLarge) => return Err(Rejected { fault, request: beginning(&octets) }),
             Err(fault) => return Err(refused(fault)),
@@ -379,11 +379,7 @@ fn cseq(value: &str) -> Option<CSeq> {
     let blank = memchr::memchr2(b' ', b'\t', value.as_bytes())?;
     let (number, method) = (&value[..blank], value[blank..].trim_ascii());
     let digits = number.bytes().all(|octet| octet.is_ascii_digit());
-    let method = match Method::known(method) {
-        Some(method) => method,
-        None => is_token(method).then(|| Method::Other(method.into()))?,
-    };
-    Some(CSeq { number: digits.then(|| number.parse().ok()).flatten()?, method })
+    Some(CSeq { number: digits.then(|| number.parse().ok()).flatten()?, method: Method::of(method)? })
 }
 
 #[cfg(test)]

@@ -83,6 +83,11 @@ impl Method {
             _ => return None,
         })
     }
+
+    /// The method written as `text`, known or not; `None` when that is no token.
+    pub fn of(text: &str) -> Option<Self> {
+        Self::known(text).or_else(|| super::is_token(text).then(|| Self::Other(ByteString::from(text))))
+    }
 }
 
 impl From<&str> for Method {

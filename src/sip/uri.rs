@@ -43,7 +43,10 @@ impl<'a> Uri<'a> {
     /// quotes, angle brackets and control characters, which no URI has.
     pub fn parse(text: &'a str) -> Result<Self, ValueError> {
         let text = text.trim_ascii();
-        let (scheme, rest) = split_at(text, b':').ok_or(ValueError::Scheme)?;
+        let (scheme, rest) = match text.strip_prefix("sip:") {
+            Some(rest) => ("sip", rest),
+            None => split_at(text, b':').ok_or(ValueError::Scheme)?,
+        };
         let scheme = match scheme.as_bytes() {
             b"sip" => Scheme::Sip,
             b"tel" => Scheme::Tel,
@@ -74,10 +77,14 @@ impl<'a> Uri<'a> {
                     }
                     None => rest,
                 };
-                let (rest, headers) = split_at(rest, b'?').unwrap_or((rest, ""));
-                let (host_port, params) = split_at(rest, b';').unwrap_or((rest, ""));
-                (uri.host, uri.port) = host_port_of(host_port)?;
-                (uri.params, uri.headers) = (params, headers);
+                let host_end = memchr::memchr2(b';', b'?', rest.as_bytes()).unwrap_or(rest.len());
+                (uri.host, uri.port) = host_port_of(&rest[..host_end])?;
+                if let Some(behind) = rest.get(host_end + 1..) {
+                    (uri.params, uri.headers) = match rest.as_bytes()[host_end] {
+                        b';' => split_at(behind, b'?').unwrap_or((behind, "")),
+                        _ => ("", behind),
+                    };
+                }
             }
             Scheme::Tel => {
                 if rest.split(';').next().is_none_or(str::is_empty) {
@@ -214,16 +221,10 @@ pub(super) fn host_port_of(text: &str) -> Result<(&str, Option<u16>), ValueError
     let text = text.trim_ascii();
     let host_end = match text.strip_prefix('[') {
         Some(rest) => rest.find(']').map(|at| at + 2).ok_or(ValueError::Host)?,
-        None => memchr::memchr(b':', text.as_bytes()).unwrap_or(text.len()),
+        None => text.bytes().position(|octet| !HOST[usize::from(octet)]).unwrap_or(text.len()),
     };
     let (host, behind) = text.split_at(host_end);
-    let host = host.trim_ascii_end();
-    let valid = if host.starts_with('[') {
-        host_ip(host).is_some()
-    } else {
-        !host.is_empty() && host.bytes().all(|octet| HOST[usize::from(octet)])
-    };
-    if !valid {
+    if host.is_empty() || (host.starts_with('[') && host_ip(host).is_none()) {
         return Err(ValueError::Host);
     }
     let port = match behind.trim_ascii_start().strip_prefix(':') {
