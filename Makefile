@@ -1,11 +1,11 @@
 # The two commands of the README: `make run` shows calls, `make test` proves everything.
-# Each line of `check` can be run alone: make fmt, make clippy, make docs, make core, make unit, make benches, make deny.
+# Each line of `check` can be run alone: make fmt, make clippy, make docs, make core, make unit, make benches, make instructions, make deny.
 
 CARGO ?= cargo
 # cargo-deny and the daemons of the SIPp tests may lie where a plain shell does not look.
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH):/usr/sbin:/sbin
 
-.PHONY: run test setup check fmt clippy docs core unit benches deny load
+.PHONY: run test setup check fmt clippy docs core unit benches instructions deny load
 
 # Calls between a played Genesys trunk and a played Teams hub, on loopback, told as ladders.
 run:
@@ -17,7 +17,7 @@ setup:
 	scripts/setup.sh
 
 # In order of cost: what fails soonest comes first.
-check: fmt deny core clippy docs unit benches
+check: fmt deny core clippy docs unit benches instructions
 
 fmt:
 	$(CARGO) fmt --check
@@ -40,6 +40,10 @@ unit:
 
 benches:
 	$(CARGO) bench --locked --no-run
+
+# What reading a message may cost, counted (docs/performance.md).
+instructions:
+	$(CARGO) bench --locked --bench parse_instructions
 
 # Figures for docs/performance.md: SIPp over TLS against a release build.
 load:

@@ -5,6 +5,8 @@ set -euo pipefail
 
 # Pinned, so that a verdict about licences does not change by itself.
 CARGO_DENY_VERSION=0.20.2
+# The version of the library in Cargo.lock: they talk to each other.
+GUNGRAUN_VERSION=0.20.0
 
 PATH="${CARGO_HOME:-$HOME/.cargo}/bin:/usr/sbin:/sbin:$PATH"
 root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi; }
@@ -20,6 +22,7 @@ openssl openssl
 sipp sip-tester
 haproxy haproxy
 dnsmasq dnsmasq-base
+valgrind valgrind
 TABLE
 
 if [ ${#missing[@]} -gt 0 ]; then
@@ -51,10 +54,18 @@ for component in rustfmt clippy; do
   cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1 || rustup component add "$component"
 done
 
-if [ "$(cargo deny --version 2>/dev/null)" != "cargo-deny $CARGO_DENY_VERSION" ]; then
-  echo "setup: building cargo-deny $CARGO_DENY_VERSION, some minutes, once"
-  # A target directory of its own: a build of ours that is under way must not wait for this one.
+# A target directory of its own: a build of ours that is under way must not wait for this one.
+build() {
+  echo "setup: building $1 $2, some minutes, once"
+  local scratch
   scratch=$(mktemp -d)
-  CARGO_TARGET_DIR="$scratch" cargo install --quiet --locked --force --version "$CARGO_DENY_VERSION" cargo-deny
+  CARGO_TARGET_DIR="$scratch" cargo install --quiet --locked --force --version "$2" "$1"
   rm -rf "$scratch"
+}
+
+if [ "$(cargo deny --version 2>/dev/null)" != "cargo-deny $CARGO_DENY_VERSION" ]; then
+  build cargo-deny "$CARGO_DENY_VERSION"
+fi
+if [ "$(gungraun-runner --version 2>/dev/null)" != "gungraun-runner $GUNGRAUN_VERSION" ]; then
+  build gungraun-runner "$GUNGRAUN_VERSION"
 fi
