@@ -26,7 +26,6 @@ macro_rules! names {
             }
 
             /// The same for a name whose octets nobody has looked at.
-            #[inline]
             pub(super) fn of_octets(text: &[u8]) -> Self {
                 if let [letter] = text {
                     return match letter.to_ascii_lowercase() {
