@@ -6,8 +6,8 @@
 use bytes::{Bytes, BytesMut};
 use std::path::{Path, PathBuf};
 use tandem::sip::{
-    Essentials, Frame, Framer, FramingError, Malformed, Message, Name, NameAddr, Scheme, Unreadable, ValueError, sdp,
-    sdp_part,
+    Draft, Essentials, Frame, Framer, FramingError, Malformed, Message, Name, NameAddr, Scheme, Unreadable, ValueError,
+    sdp, sdp_part,
 };
 
 /// Why a message is refused.
@@ -209,6 +209,30 @@ fn what_the_valid_messages_say_is_understood() {
         let within = contact.uri().expect("reads").params().has("unknownparam");
         assert_eq!((contact.params().has("unknownparam"), within), (header, uri), "{name}");
     }
+}
+
+/// RFC 3261 §8.2.6.2: a response has them octet for octet, whatever they are; what was folded may be joined.
+#[test]
+fn a_response_repeats_what_no_text_can_hold() {
+    let Some(octets) = file("rfc4475/intmeth.dat") else { return };
+    let request = verdict(octets).expect("valid");
+    let response = Draft::response(&request, 501, "Not Implemented", "tag", None).finish();
+    let response = Message::parse(response).expect("a message");
+    for name in [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq] {
+        let raw = |message: &Message| {
+            let line = message.lines().find(|line| line.name == name).map(|line| line.raw.to_vec());
+            line.expect("there")
+        };
+        let (mut asked, answered) = (raw(&request), raw(&response));
+        if name == Name::To {
+            asked.extend(b";tag=tag");
+        }
+        assert_eq!(answered, asked, "{name:?}");
+    }
+    let folded = verdict(file("rfc4475/wsinv.dat").expect("there")).expect("valid");
+    let response = Message::parse(Draft::response(&folded, 400, "Bad Request", "", None).finish()).expect("a message");
+    assert_eq!(response.cseq(), folded.cseq());
+    assert!(response.lines().all(|line| !line.raw.contains(&b'\n')));
 }
 
 /// 3.1.1.8: on a datagram what is behind the message is not there, on a stream it is the next one.

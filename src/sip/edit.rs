@@ -4,7 +4,7 @@
 //! Both end in one buffer with a Content-Length that is always ours. Strict out: full header names,
 //! one blank after the colon, nothing that could end a line early (a value with CR or LF is cut there).
 
-use super::{Message, Method, Name};
+use super::{HeaderLine, Message, Method, Name};
 use bytes::{BufMut, Bytes, BytesMut};
 use bytestring::ByteString;
 use smallvec::SmallVec;
@@ -200,21 +200,32 @@ impl Draft {
                     Some(via) => draft.put(Name::Via, via),
                     None => {
                         first_via = false;
-                        draft.put(Name::Via, line.value)
+                        draft.copy(&line, "", "")
                     }
                 },
-                Name::RecordRoute if dialog => draft.put(line.name, line.value),
+                Name::RecordRoute if dialog => draft.copy(&line, "", ""),
                 // §8.2.6.1: a 100 gives it back, at once as it goes out here.
-                Name::Timestamp if status == 100 => draft.put(line.name, line.value),
-                Name::From | Name::CallId | Name::CSeq => draft.put(line.name, line.value),
+                Name::Timestamp if status == 100 => draft.copy(&line, "", ""),
+                Name::From | Name::CallId | Name::CSeq => draft.copy(&line, "", ""),
                 Name::To if status > 100 && !to_tag.is_empty() && super::tag(line.value).is_none() => {
-                    draft.put_parts(Name::To, &[line.value, ";tag=", to_tag])
+                    draft.copy(&line, ";tag=", to_tag)
                 }
-                Name::To => draft.put(Name::To, line.value),
+                Name::To => draft.copy(&line, "", ""),
                 _ => &mut draft,
             };
         }
         draft
+    }
+
+    /// A line of the request, its value octet for octet, but that what was folded is joined.
+    fn copy(&mut self, line: &HeaderLine<'_>, behind: &str, more: &str) -> &mut Self {
+        let folded = memchr::memchr(b'\n', line.raw).is_some();
+        let value = if folded { line.value.as_bytes() } else { line.raw };
+        for part in [line.name.as_str().as_bytes(), b": ", value, behind.as_bytes(), one_line(more).as_bytes(), b"\r\n"]
+        {
+            self.out.put_slice(part);
+        }
+        self
     }
 
     /// One header field line.

@@ -108,6 +108,8 @@ pub struct HeaderLine<'m> {
     pub text: &'m str,
     /// The value without blanks around it; what was folded is joined by blanks.
     pub value: &'m str,
+    /// The octets of the value, as they came: what is no text stands as it is, and folds with their CRLF.
+    pub raw: &'m [u8],
     /// The whole line with its CRLF, as it came.
     pub octets: &'m [u8],
 }
@@ -275,6 +277,7 @@ impl Message {
             name: line.name,
             text: self.text(line.text),
             value: self.text(line.value),
+            raw: &self.octets[line.value.range()],
             octets: &self.octets[usize::from(line.text.start)..usize::from(line.end)],
         })
     }
