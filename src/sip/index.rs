@@ -73,7 +73,7 @@ pub(super) fn index(octets: &Bytes, lines: &mut Lines) -> Result<Index, Malforme
     let window = &octets[..octets.len().min(MAX_HEAD)];
     let endless = if octets.len() > MAX_HEAD { Malformed::TooLarge } else { Malformed::NoEnd };
     let mut walk = Walk { octets: window, endless, lines, fault: None, folded: false, nuls: SmallVec::new() };
-    let first = walk.line_end(0)?;
+    let first = walk.start_line()?;
     let start = start_line(&window[..first], &mut walk.fault)?;
     let end = walk.lines(first + 2)?;
     let Walk { fault, folded, nuls, .. } = walk;
@@ -123,25 +123,17 @@ impl Walk<'_> {
         let near = memchr::memchr(b':', near).and_then(|length| Some((at + length, name(&near[..length])?)));
         let (colon, text, name) = match near {
             Some((colon, name)) => (colon, &octets[at..colon], Some(name)),
-            None => match self.colon(at)? {
-                Some(colon) => {
-                    let text = octets[at..colon].trim_ascii_end();
-                    (colon, text, name(text))
+            None => {
+                let stop = self.colon(at)?;
+                let text = octets[at..stop].trim_ascii_end();
+                if octets[stop] != b':' {
+                    return self.nameless(text, stop);
                 }
-                None => {
-                    self.fault.get_or_insert(Malformed::HeaderLine);
-                    return self.line_end(at);
-                }
-            },
+                (stop, text, name(text))
+            }
         };
         let end = self.value_end(colon + 1)?;
-        let Some(name) = name else {
-            if memchr::memchr(0, text).is_some() {
-                return Err(Malformed::ControlCharacter);
-            }
-            self.fault.get_or_insert(Malformed::HeaderLine);
-            return Ok(end);
-        };
+        let Some(name) = name else { return self.nameless(text, end) };
         let (mut start, mut stop) = (colon + 1, end);
         while start < stop && is_blank(octets[start]) {
             start += 1;
@@ -154,27 +146,38 @@ impl Walk<'_> {
         Ok(end)
     }
 
-    /// Where the colon stands that ends a name with blanks behind it; `None` when the line ends before. RFC 2543 let it be
-    /// folded there.
-    fn colon(&mut self, mut at: usize) -> Result<Option<usize>, Malformed> {
+    /// A line that ends at `end` and has `text` where a name belongs.
+    fn nameless(&mut self, text: &[u8], end: usize) -> Result<usize, Malformed> {
+        if memchr::memchr(0, text).is_some() {
+            return Err(Malformed::ControlCharacter);
+        }
+        self.fault.get_or_insert(Malformed::HeaderLine);
+        Ok(end)
+    }
+
+    /// Where the colon stands that ends a name with blanks behind it, or else the CRLF of the line. RFC 2543 let it be
+    /// folded there: what is folded is looked through once, whether it has a colon or not.
+    fn colon(&mut self, mut at: usize) -> Result<usize, Malformed> {
         loop {
             at += memchr::memchr3(b':', b'\r', b'\n', &self.octets[at..]).ok_or(self.endless)?;
             match self.octets[at..] {
-                [b':', ..] => return Ok(Some(at)),
+                [b':', ..] => return Ok(at),
                 [b'\r', b'\n', b' ' | b'\t', ..] => {
                     self.folded = true;
                     at += 2;
                 }
-                _ => return Ok(None),
+                [b'\r', b'\n', ..] => return Ok(at),
+                [b'\r'] => return Err(self.endless),
+                _ => return Err(Malformed::ControlCharacter),
             }
         }
     }
 
-    /// Where the CRLF of the line stands that begins at `at`, folds apart.
-    fn line_end(&self, at: usize) -> Result<usize, Malformed> {
-        let end = memchr::memchr3(b'\r', b'\n', 0, &self.octets[at..]).ok_or(self.endless)?;
-        match self.octets[at + end..] {
-            [b'\r', b'\n', ..] => Ok(at + end),
+    /// Where the CRLF of the start line stands.
+    fn start_line(&self) -> Result<usize, Malformed> {
+        let end = memchr::memchr3(b'\r', b'\n', 0, self.octets).ok_or(self.endless)?;
+        match self.octets[end..] {
+            [b'\r', b'\n', ..] => Ok(end),
             [b'\r'] => Err(self.endless),
             _ => Err(Malformed::ControlCharacter),
         }
