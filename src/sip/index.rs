@@ -72,7 +72,15 @@ pub(super) struct Index {
 pub(super) fn index(octets: &Bytes, lines: &mut Lines) -> Result<Index, Malformed> {
     let window = &octets[..octets.len().min(MAX_HEAD)];
     let endless = if octets.len() > MAX_HEAD { Malformed::TooLarge } else { Malformed::NoEnd };
-    let mut walk = Walk { octets: window, endless, lines, fault: None, folded: false, nuls: SmallVec::new() };
+    let mut walk = Walk {
+        octets: window,
+        endless,
+        lines,
+        fault: None,
+        folded: false,
+        nuls: SmallVec::new(),
+        quoting: Quoting::default(),
+    };
     let first = walk.start_line()?;
     let start = start_line(&window[..first], &mut walk.fault)?;
     let end = walk.lines(first + 2)?;
@@ -96,6 +104,7 @@ struct Walk<'o> {
     folded: bool,
     /// Where a NUL stands in a quoted pair.
     nuls: SmallVec<[u16; 2]>,
+    quoting: Quoting,
 }
 
 impl Walk<'_> {
@@ -121,19 +130,18 @@ impl Walk<'_> {
         // Most names end right in front of their colon, and soon. That nothing else is in front of it, the name tells.
         let near = &octets[at..octets.len().min(at + LONGEST_NAME)];
         let near = memchr::memchr(b':', near).and_then(|length| Some((at + length, name(&near[..length])?)));
-        let (colon, text, name) = match near {
-            Some((colon, name)) => (colon, &octets[at..colon], Some(name)),
-            None => {
-                let stop = self.colon(at)?;
-                let text = octets[at..stop].trim_ascii_end();
-                if octets[stop] != b':' {
-                    return self.nameless(text, stop);
-                }
-                (stop, text, name(text))
-            }
+        let (colon, text_end, name) = match near {
+            Some((colon, name)) => (colon, colon, Some(name)),
+            None => match self.odd_name(at)? {
+                Ok(found) => found,
+                Err(end) => return Ok(end),
+            },
         };
         let end = self.value_end(colon + 1)?;
-        let Some(name) = name else { return self.nameless(text, end) };
+        let Some(name) = name else {
+            self.fault.get_or_insert(Malformed::HeaderLine);
+            return Ok(end);
+        };
         let (mut start, mut stop) = (colon + 1, end);
         while start < stop && is_blank(octets[start]) {
             start += 1;
@@ -142,17 +150,25 @@ impl Walk<'_> {
             stop -= 1;
         }
         let value = Span::new(start, stop);
-        self.lines.push(Line { name, text: Span::new(at, at + text.len()), value, end: (end + 2) as u16 });
+        self.lines.push(Line { name, text: Span::new(at, text_end), value, end: (end + 2) as u16 });
         Ok(end)
     }
 
-    /// A line that ends at `end` and has `text` where a name belongs.
-    fn nameless(&mut self, text: &[u8], end: usize) -> Result<usize, Malformed> {
-        if memchr::memchr(0, text).is_some() {
+    /// A name that is long, or has something between it and its colon: where that colon stands, where the name ends, and
+    /// what it is, unless it is no name. `Err`: where a line without a colon ends.
+    #[cold]
+    fn odd_name(&mut self, at: usize) -> Result<Result<(usize, usize, Option<Name>), usize>, Malformed> {
+        let stop = self.colon(at)?;
+        let text = self.octets[at..stop].trim_ascii_end();
+        let name = name(text);
+        if name.is_none() && memchr::memchr(0, text).is_some() {
             return Err(Malformed::ControlCharacter);
         }
+        if self.octets[stop] == b':' {
+            return Ok(Ok((stop, at + text.len(), name)));
+        }
         self.fault.get_or_insert(Malformed::HeaderLine);
-        Ok(end)
+        Ok(Err(stop))
     }
 
     /// Where the colon stands that ends a name with blanks behind it, or else the CRLF of the line. RFC 2543 let it be
@@ -186,7 +202,7 @@ impl Walk<'_> {
     /// Where the CRLF stands that ends the value from `from` on: no blank follows it. Any other CR or LF stands nowhere,
     /// and a NUL only in a quoted pair.
     fn value_end(&mut self, from: usize) -> Result<usize, Malformed> {
-        let (mut at, mut quoting) = (from, Quoting { at: from, quoted: false, escaped: false });
+        let mut at = from;
         loop {
             at += memchr::memchr3(b'\r', b'\n', 0, &self.octets[at..]).ok_or(self.endless)?;
             match self.octets[at..] {
@@ -196,7 +212,7 @@ impl Walk<'_> {
                 }
                 [b'\r', b'\n', ..] => return Ok(at),
                 [b'\r'] => return Err(self.endless),
-                [0, ..] if quoting.pairs(self.octets, at) => {
+                [0, ..] if self.quoting.pairs(self.octets, from, at) => {
                     self.nuls.push(at as u16);
                     at += 1;
                 }
@@ -218,15 +234,22 @@ fn name(text: &[u8]) -> Option<Name> {
 }
 
 /// How far a value has been looked through for quoted strings; only a NUL in it makes anyone look.
+#[derive(Default)]
 struct Quoting {
+    /// Where the value begins.
+    from: usize,
     at: usize,
     quoted: bool,
     escaped: bool,
 }
 
 impl Quoting {
-    /// Whether what stands at `to` is the second half of a quoted pair (§25.1).
-    fn pairs(&mut self, octets: &[u8], to: usize) -> bool {
+    /// Whether what stands at `to`, in a value that begins at `from`, is the second half of a quoted pair (§25.1).
+    #[cold]
+    fn pairs(&mut self, octets: &[u8], from: usize, to: usize) -> bool {
+        if self.from != from {
+            *self = Self { from, at: from, ..Self::default() };
+        }
         for octet in &octets[self.at..to] {
             match octet {
                 _ if self.escaped => self.escaped = false,
