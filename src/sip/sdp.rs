@@ -328,10 +328,9 @@ impl Sdp {
                 // Behind the last line that says something, with the line end that the description uses.
                 let last = self.lines_of(section.clone()).filter(|line| !line.text.is_empty()).last();
                 let Some(last) = last else { continue };
-                let ended = last.start + last.text.len() < last.end;
                 let end = if self.octets[..section.start].ends_with(b"\r\n") { "\r\n" } else { "\n" };
-                let added = if ended { format!("a={direction}{end}") } else { format!("{end}a={direction}{end}") };
-                changes.push((last.end..last.end, Cow::Owned(added.into_bytes())));
+                let added = format!("{end}a={direction}{end}");
+                changes.push((last.start + last.text.len()..last.end, Cow::Owned(added.into_bytes())));
             }
         }
         self.splice(&changes)
@@ -652,6 +651,14 @@ mod tests {
         assert!(!one.same_session(&sdp(&OFFER.replace("a=sendrecv", "a=inactive"))));
         assert!(!one.same_session(&sdp(&OFFER.replace("0 IN IP4 52.112.1.1", "0 IN IP4 52.112.1.9"))));
         assert!(!one.same_session(&sdp(&format!("{OFFER}a=x\r\n"))));
+    }
+
+    /// Found by the fuzz target `sdp`.
+    #[test]
+    fn a_direction_stands_on_a_line_of_its_own_where_half_a_line_end_is_last() {
+        let cut = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\nm=audio 4 RTP/AVP 0\r";
+        let whole = format!("{cut}\na=inactive\r\n");
+        assert_eq!(sdp(cut).with_direction(Direction::Inactive), Bytes::from(whole));
     }
 
     #[test]

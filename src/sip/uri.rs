@@ -299,9 +299,11 @@ fn same_host(one: &str, two: &str) -> bool {
 /// Parameters in both have to match; some may not be in one only, as their absence has a meaning of its own.
 fn same_params(one: Params<'_>, two: Params<'_>) -> bool {
     const NEVER_IGNORED: [&str; 5] = ["transport", "user", "method", "ttl", "maddr"];
-    let shared = one
-        .iter()
-        .all(|(name, value)| two.get(name).is_none_or(|other| same_text(value.unwrap_or(""), other, Case::Ignored)));
+    // Of a parameter that is repeated the first counts, here as everywhere.
+    let shared = one.iter().all(|(name, _)| {
+        let (value, other) = (one.get(name).unwrap_or(""), two.get(name));
+        other.is_none_or(|other| same_text(value, other, Case::Ignored))
+    });
     shared && NEVER_IGNORED.iter().all(|name| one.has(name) == two.has(name))
 }
 
@@ -324,11 +326,12 @@ fn same_number(one: &str, two: &str) -> bool {
 
 /// Whether every tel parameter of `inner` is in `outer` with the same value (RFC 3966 §5).
 fn covers(inner: Params<'_>, outer: Params<'_>) -> bool {
-    inner.iter().all(|(name, value)| {
-        let number = name.eq_ignore_ascii_case("ext") || value.is_some_and(|value| value.starts_with('+'));
+    inner.iter().all(|(name, _)| {
+        let value = inner.get(name).unwrap_or("");
+        let number = name.eq_ignore_ascii_case("ext") || value.starts_with('+');
         outer.get(name).is_some_and(|other| match number {
-            true => same_number(value.unwrap_or(""), other),
-            false => same_text(value.unwrap_or(""), other, Case::Ignored),
+            true => same_number(value, other),
+            false => same_text(value, other, Case::Ignored),
         })
     })
 }
@@ -479,6 +482,15 @@ mod tests {
             assert!(uri(one).equivalent(&uri(two)), "{one} {two}");
             assert!(uri(two).equivalent(&uri(one)), "{two} {one}");
         }
+    }
+
+    /// Found by the fuzz target `uri`.
+    #[test]
+    fn a_uri_with_a_parameter_twice_is_its_own_equal() {
+        for text in ["tel:+14255550123;ext=7;ext=8", "sip:a@example.com;lr;user=phone;user=ip"] {
+            assert!(uri(text).equivalent(&uri(text)), "{text}");
+        }
+        assert!(!uri("tel:+14255550123;ext=7;ext=8").equivalent(&uri("tel:+14255550123;ext=8;ext=7")));
     }
 
     #[test]
