@@ -75,6 +75,15 @@ pub fn load_without_certificates(path: &Path) -> Result<Loaded, Vec<Finding>> {
     settle_at(source(path)?, None)
 }
 
+/// The same of a text that need not stand in any file; `path` is where findings say that it does.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_text(path: &Path, text: String) -> Result<Loaded, Vec<Finding>> {
+    settle_at(Source { path: path.to_owned(), text }, None)
+}
+
 fn source(path: &Path) -> Result<Source, Vec<Finding>> {
     let text = utf8(read_input(path, MAX_FILE)).map_err(|error| {
         let message = format!("the configuration cannot be read: {error}");
