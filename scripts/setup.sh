@@ -3,8 +3,9 @@
 # Package managers fetch from wherever this machine is configured to fetch from.
 set -euo pipefail
 
-# Pinned, so that a verdict about licences does not change by itself.
+# Pinned, so that a verdict does not change by itself.
 CARGO_DENY_VERSION=0.20.2
+CARGO_FUZZ_VERSION=0.13.2
 # The version of the library in Cargo.lock: they talk to each other.
 GUNGRAUN_VERSION=0.20.0
 
@@ -17,6 +18,7 @@ while read -r command package; do
   command -v "$command" >/dev/null || missing+=("$package")
 done <<'TABLE'
 cc gcc
+g++ g++
 make make
 openssl openssl
 sipp sip-tester
@@ -65,6 +67,9 @@ build() {
 
 if [ "$(cargo deny --version 2>/dev/null)" != "cargo-deny $CARGO_DENY_VERSION" ]; then
   build cargo-deny "$CARGO_DENY_VERSION"
+fi
+if [ "$(cargo fuzz --version 2>/dev/null)" != "cargo-fuzz $CARGO_FUZZ_VERSION" ]; then
+  build cargo-fuzz "$CARGO_FUZZ_VERSION"
 fi
 if [ "$(gungraun-runner --version 2>/dev/null)" != "gungraun-runner $GUNGRAUN_VERSION" ]; then
   build gungraun-runner "$GUNGRAUN_VERSION"

@@ -4,14 +4,26 @@
 //! `manifest.tsv` says what each file is. Where it is absent, the tests say how many rows did not run;
 //! with `CI=true` they fail.
 
+#[expect(dead_code, reason = "the fuzz targets drive them")]
+#[path = "drive/message.rs"]
+mod message;
+#[expect(dead_code, reason = "the fuzz targets drive them")]
+#[path = "drive/sdp.rs"]
+mod sdp;
+#[expect(dead_code, reason = "the fuzz targets drive them")]
+#[path = "drive/uri.rs"]
+mod uri;
+#[expect(dead_code, reason = "the fuzz targets drive them")]
+#[path = "drive/values.rs"]
+mod values;
+
 use bytes::{Bytes, BytesMut};
+use message::read_all;
+use sdp::describe;
 use std::path::PathBuf;
 use tandem::sip::sdp::{Sdp, SdpError};
-use tandem::sip::{
-    Challenge, Credentials, Diversion, Edits, Essentials, Framer, HistoryInfo, Message, Method, Name, NameAddr, RAck,
-    Reason, Replaces, SessionExpires, Uri, UserToUser, ValueError, Via, decimal, option_tags, privacy, sdp_part, tag,
-    top_via,
-};
+use tandem::sip::{Essentials, Framer, Message, Name, Uri};
+use values::unreadable;
 
 /// The rows of the manifest that this was written against.
 const ROWS: usize = 573;
@@ -112,104 +124,6 @@ fn whole(octets: &[u8]) -> Bytes {
     Bytes::from(octets)
 }
 
-/// Reads every typed value of `message`; returns those that could not be read.
-fn unreadable(message: &Message) -> Vec<(Name, String, ValueError)> {
-    let mut found = Vec::new();
-    for line in message.lines() {
-        let name = line.name;
-        let whole = [Name::From, Name::To, Name::WwwAuthenticate, Name::ProxyAuthenticate]
-            .iter()
-            .chain(&[Name::Authorization, Name::ProxyAuthorization, Name::Replaces])
-            .any(|&own| own == name);
-        let values: Vec<&str> = if whole { vec![line.value] } else { tandem::sip::split_list(line.value).collect() };
-        for value in values {
-            if let Err(error) = read(name, value) {
-                found.push((name, value.to_owned(), error));
-            }
-        }
-    }
-    found
-}
-
-fn read(name: Name, value: &str) -> Result<(), ValueError> {
-    let address = |value| {
-        NameAddr::parse(value).and_then(|address| {
-            let _ = (address.display(), address.tag(), address.params().iter().count());
-            if address.uri_text() == "*" { Ok(()) } else { uri(&address.uri()?) }
-        })
-    };
-    match name {
-        Name::From | Name::To => {
-            let _ = tag(value);
-            address(value)
-        }
-        Name::Contact
-        | Name::Route
-        | Name::RecordRoute
-        | Name::ReferTo
-        | Name::ReferredBy
-        | Name::ReplyTo
-        | Name::PAssertedIdentity
-        | Name::PPreferredIdentity
-        | Name::RemotePartyId => address(value),
-        Name::HistoryInfo => HistoryInfo::parse(value).map(|entry| {
-            let _ = (entry.index(), entry.cause(), entry.reason(), entry.private());
-        }),
-        Name::Diversion => Diversion::parse(value).map(|entry| {
-            let _ = (entry.reason(), entry.counter(), entry.privacy());
-        }),
-        Name::Via => Via::parse(value).map(|via| {
-            let _ = (via.branch(), via.received(), via.rport());
-            for source in ["192.0.2.7:5060", "[2001:db8::7]:5061"] {
-                let _ = Via::received_from(value, source.parse().expect("an address"));
-            }
-        }),
-        Name::SessionExpires => SessionExpires::parse(value).map(drop),
-        Name::Replaces => Replaces::parse(value).map(drop),
-        Name::Reason => Reason::parse(value).map(drop),
-        Name::RAck => RAck::parse(value).map(drop),
-        Name::MaxForwards | Name::Expires | Name::MinExpires | Name::MinSe | Name::RSeq | Name::RetryAfter => {
-            decimal(value).map(drop)
-        }
-        Name::UserToUser => UserToUser::parse(value).map(drop),
-        Name::WwwAuthenticate | Name::ProxyAuthenticate => Challenge::parse(value).map(|value| drop(value.to_string())),
-        Name::Authorization | Name::ProxyAuthorization => {
-            Credentials::parse(value).map(|value| drop(value.to_string()))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn uri(uri: &Uri<'_>) -> Result<(), ValueError> {
-    let _ = (uri.user().map(Uri::unescape), uri.user_params().get("ext"), uri.host(), uri.port());
-    let _ = (uri.params().get("transport"), uri.header("Replaces"), uri.headers().count());
-    assert!(uri.equivalent(uri), "{}", uri.as_str());
-    Ok(())
-}
-
-/// Everything that a message can be asked.
-fn read_all(message: &Message) {
-    let _ = (unreadable(message), top_via(message).is_ok(), privacy(message).count());
-    let _ = (option_tags(message, Name::Supported).count(), Uri::parse(message.request_uri()).is_ok());
-    if let Some(body) = sdp_part(message.header(Name::ContentType).unwrap_or(""), &message.body()) {
-        describe(body);
-    }
-    let _ = Edits::new().request_line(&Method::Options, "sip:a@example.com").write(message);
-}
-
-fn describe(octets: Bytes) {
-    let Ok(sdp) = Sdp::parse(octets) else { return };
-    let _ = (sdp.origin(), sdp.direction(), sdp.is_hold_0000(), sdp.rejects_all(), sdp.attributes().count());
-    assert!(sdp.same_session(&sdp));
-    for media in sdp.media() {
-        let _ = media.attributes().count();
-    }
-    let changed = [sdp.with_origin(1, 2), sdp.with_direction(Default::default()), sdp.with_connection("192.0.2.1")];
-    for octets in changed {
-        assert!(Sdp::parse(octets).is_ok(), "still a description");
-    }
-}
-
 #[test]
 fn what_must_be_accepted_is_accepted() {
     let Some(rows) = rows(&["accept"]) else { return };
@@ -254,7 +168,7 @@ fn nothing_panics_whatever_comes() {
             describe(octets);
         }
         let text = String::from_utf8_lossy(&raw);
-        let _ = Uri::parse(&text).map(|parsed| uri(&parsed));
+        let _ = Uri::parse(&text).map(|parsed| uri::ask(&parsed));
     }
 }
 
