@@ -123,7 +123,9 @@ fn via(value: &str) -> Result<(), ValueError> {
     let _ = (via.transport(), via.branch(), via.received(), via.rport(), via.params().iter().count());
     for source in ["192.0.2.7:5060", "[2001:db8::7]:5061"] {
         let Some(changed) = Via::received_from(value, source.parse().expect("an address")) else { continue };
-        let again = Via::parse(&changed).expect("a Via again");
+        // A list is not taken apart by who reads one of it.
+        let (Some(first), Some(own)) = (split_list(&changed).next(), split_list(value).next()) else { continue };
+        let (again, via) = (Via::parse(first).expect("a Via again"), Via::parse(own)?);
         assert_eq!((again.branch(), again.host(), again.port()), (via.branch(), via.host(), via.port()));
     }
     Ok(())
