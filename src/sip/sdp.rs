@@ -493,7 +493,7 @@ fn media_of(value: &str) -> Option<(&str, u16, &str, &str)> {
 /// The address of the first `c=` line, without time to live and count.
 fn connection_of(section: &str) -> Option<&str> {
     let value = lines(section).find(|line| line.kind() == b'c')?.value();
-    let address = value.split_ascii_whitespace().nth(2)?;
+    let address = &value[fields(value).get(2)?.clone()];
     Some(address.split('/').next().unwrap_or(address))
 }
 
@@ -659,6 +659,13 @@ mod tests {
         let cut = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\nm=audio 4 RTP/AVP 0\r";
         let whole = format!("{cut}\na=inactive\r\n");
         assert_eq!(sdp(cut).with_direction(Direction::Inactive), Bytes::from(whole));
+    }
+
+    /// Found by the fuzz target `sdp`.
+    #[test]
+    fn a_hold_by_address_is_read_where_it_can_be_undone_tdr_93() {
+        let held = sdp("v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\nc=IN IP4 0.0.0.0\r0\r\nm=audio 4 RTP/AVP 0\r\n");
+        assert!(!held.is_hold_0000() && held.with_connection("192.0.2.1") == held.octets(), "a CR is no blank");
     }
 
     #[test]
