@@ -51,7 +51,7 @@ impl Dialog {
             local_tag,
             remote_tag: owned(crate::sip::tag(from).unwrap_or("")),
             remote: owned(from),
-            route_set: request.values(Name::RecordRoute).map(owned).collect(),
+            route_set: recorded(request).collect(),
             remote_target: contact_uri(request).map(owned).unwrap_or_default(),
             local_cseq: 0,
             remote_cseq: Some(request.cseq().number),
@@ -98,7 +98,7 @@ impl Dialog {
         let to = response.header(Name::To).unwrap_or("");
         self.remote = owned(to);
         self.remote_tag = owned(crate::sip::tag(to).unwrap_or(""));
-        self.route_set = response.values(Name::RecordRoute).map(owned).collect();
+        self.route_set = recorded(response).collect();
         self.route_set.reverse();
         self.retarget(response);
     }
@@ -188,9 +188,16 @@ fn is_loose(route: &str) -> bool {
         .is_none_or(|uri| uri.params().has("lr"))
 }
 
-/// The URI of the first Contact value (TDR-43).
+/// The URI of the first Contact value (TDR-43); `None` also where no request can be sent to it, such as `*`.
 fn contact_uri(message: &Message) -> Option<&str> {
-    message.values(Name::Contact).next().and_then(|value| NameAddr::parse(value).ok()).map(|contact| contact.uri_text())
+    let contact = message.values(Name::Contact).next().and_then(|value| NameAddr::parse(value).ok())?;
+    contact.uri().ok().map(|uri| uri.as_str())
+}
+
+/// Record-Route as our Routes will have it, in its order (§12.1.1); what no element can read leads nowhere.
+fn recorded(message: &Message) -> impl Iterator<Item = ByteString> {
+    let readable = |value: &&str| NameAddr::parse(value).is_ok_and(|route| route.uri().is_ok());
+    message.values(Name::RecordRoute).filter(readable).map(owned)
 }
 
 fn owned(text: &str) -> ByteString {
@@ -241,6 +248,21 @@ Contact: <sip:+14255550144@198.51.100.34:5061;transport=tls;gc-node=c9d0;ob>
             bye.header(Name::Route),
             Some("<sip:+14255550144@198.51.100.34:5061;transport=tls;gc-node=c9d0;ob>")
         );
+    }
+
+    /// Found by the fuzz target `core`.
+    #[test]
+    fn what_no_request_can_be_sent_to_is_neither_target_nor_route() {
+        let mut dialog = Dialog::from_request(&message(INVITE), "ours".into());
+        let target = dialog.remote_target.clone();
+        for contact in ["*", "<sip:a b@example.com>", "example.com"] {
+            let line = INVITE.lines().find(|line| line.starts_with("Contact")).expect("a Contact");
+            assert!(!dialog.retarget(&message(&INVITE.replace(line, &format!("Contact: {contact}")))), "{contact}");
+        }
+        assert_eq!(dialog.remote_target, target);
+        let dialog =
+            Dialog::from_request(&message(&INVITE.replace("<sip:10.0.0.1;lr>", "<sip:a b;lr>")), "ours".into());
+        assert_eq!(dialog.route_set, ["<sip:198.51.100.21:5061;transport=tls;lr;gcv=2>"]);
     }
 
     #[test]
