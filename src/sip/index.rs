@@ -125,7 +125,7 @@ impl Walk<'_> {
             Some((colon, name)) => (colon, &octets[at..colon], Some(name)),
             None => {
                 let stop = self.colon(at)?;
-                let text = octets[at..stop].trim_ascii_end();
+                let text = without_blanks(&octets[at..stop]);
                 if octets[stop] != b':' {
                     return self.nameless(text, stop);
                 }
@@ -207,8 +207,15 @@ impl Walk<'_> {
 }
 
 /// Whether an octet stands around values and does not belong to them, the ends of folded lines included.
-fn is_blank(octet: u8) -> bool {
+pub(super) fn is_blank(octet: u8) -> bool {
     matches!(octet, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+/// A name without the blanks behind it, folds included. Nothing else is a blank: what one parser passes over and another
+/// does not would give one line two names.
+pub(super) fn without_blanks(name: &[u8]) -> &[u8] {
+    let end = name.iter().rposition(|&octet| !is_blank(octet)).map_or(0, |last| last + 1);
+    &name[..end]
 }
 
 /// The name that `text` is; `None` when it is no token.
