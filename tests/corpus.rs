@@ -1,20 +1,15 @@
-//! Messages that other stacks were tested with, read by ours.
-//!
-//! The corpus lies outside the repository: in `$TANDEM_CORPUS`, else in `../shared/corpus`. Its
-//! `manifest.tsv` says what each file is. Where it is absent, the tests say how many rows did not run;
-//! with `CI=true` they fail.
+//! Messages that other stacks were tested with, read by ours (`samples/rows.rs` says where they are).
+
+#[path = "samples/read.rs"]
+mod read;
+#[path = "samples/rows.rs"]
+mod rows;
 
 use bytes::{Bytes, BytesMut};
-use std::path::PathBuf;
+use read::{describe, read_all, unreadable, uri};
+use rows::rows;
 use tandem::sip::sdp::{Sdp, SdpError};
-use tandem::sip::{
-    Challenge, Credentials, Diversion, Edits, Essentials, Framer, HistoryInfo, Message, Method, Name, NameAddr, RAck,
-    Reason, Replaces, SessionExpires, Uri, UserToUser, ValueError, Via, decimal, option_tags, privacy, sdp_part, tag,
-    top_via,
-};
-
-/// The rows of the manifest that this was written against.
-const ROWS: usize = 573;
+use tandem::sip::{Essentials, Framer, Message, Name, Uri};
 
 /// Files of class `accept` that we refuse on purpose, each with its reason.
 const REFUSED: &[(&str, &str)] = &[
@@ -49,166 +44,6 @@ const UNREADABLE: &[(&str, Name, &str)] = &[
 ];
 
 const BLANK: &str = "a blank within a URI: it would break the Request-URI that is made of it";
-
-struct Row {
-    path: String,
-    eol: String,
-    octets: Vec<u8>,
-}
-
-/// The rows of the corpus whose class is among `classes`; `None` when the corpus is not there.
-fn rows(classes: &[&str]) -> Option<Vec<Row>> {
-    let root = std::env::var_os("TANDEM_CORPUS").map_or_else(|| PathBuf::from("../shared/corpus"), PathBuf::from);
-    let Ok(manifest) = std::fs::read_to_string(root.join("manifest.tsv")) else {
-        let required = std::env::var("CI").is_ok_and(|value| value == "true");
-        assert!(!required, "no corpus at {}", root.display());
-        println!("no corpus at {}: {ROWS} rows did not run", root.display());
-        return None;
-    };
-    let mut rows = Vec::new();
-    let mut unread = 0;
-    for line in manifest.lines().skip(1) {
-        let fields: Vec<&str> = line.split('\t').collect();
-        let [path, _, _, eol, class, ..] = fields.as_slice() else { panic!("manifest line: {line}") };
-        if !classes.contains(class) {
-            continue;
-        }
-        // Archives are for the fuzz targets.
-        match std::fs::read(root.join(path)).ok().filter(|_| !path.ends_with(".xz")) {
-            Some(octets) => {
-                rows.push(Row { path: (*path).into(), eol: (*eol).into(), octets });
-            }
-            None => unread += 1,
-        }
-    }
-    println!("{} rows of {classes:?} run, {unread} did not run", rows.len());
-    Some(rows)
-}
-
-impl Row {
-    /// The message as it would come off the wire: the repairs that the manifest's votes were taken after.
-    fn on_the_wire(&self) -> Bytes {
-        let start = self.octets.iter().position(|octet| !b"\r\n".contains(octet)).unwrap_or(0);
-        let octets = &self.octets[start..];
-        if self.eol != "LF" {
-            return whole(octets);
-        }
-        let mut out = Vec::new();
-        for &octet in octets {
-            if octet == b'\n' && !out.ends_with(b"\r") {
-                out.push(b'\r');
-            }
-            out.push(octet);
-        }
-        whole(&out)
-    }
-}
-
-fn whole(octets: &[u8]) -> Bytes {
-    let mut octets = octets.to_vec();
-    if memchr::memmem::find(&octets, b"\r\n\r\n").is_none() {
-        octets.extend_from_slice(if octets.ends_with(b"\r\n") { b"\r\n" } else { b"\r\n\r\n" });
-    }
-    Bytes::from(octets)
-}
-
-/// Reads every typed value of `message`; returns those that could not be read.
-fn unreadable(message: &Message) -> Vec<(Name, String, ValueError)> {
-    let mut found = Vec::new();
-    for line in message.lines() {
-        let name = line.name;
-        let whole = [Name::From, Name::To, Name::WwwAuthenticate, Name::ProxyAuthenticate]
-            .iter()
-            .chain(&[Name::Authorization, Name::ProxyAuthorization, Name::Replaces])
-            .any(|&own| own == name);
-        let values: Vec<&str> = if whole { vec![line.value] } else { tandem::sip::split_list(line.value).collect() };
-        for value in values {
-            if let Err(error) = read(name, value) {
-                found.push((name, value.to_owned(), error));
-            }
-        }
-    }
-    found
-}
-
-fn read(name: Name, value: &str) -> Result<(), ValueError> {
-    let address = |value| {
-        NameAddr::parse(value).and_then(|address| {
-            let _ = (address.display(), address.tag(), address.params().iter().count());
-            if address.uri_text() == "*" { Ok(()) } else { uri(&address.uri()?) }
-        })
-    };
-    match name {
-        Name::From | Name::To => {
-            let _ = tag(value);
-            address(value)
-        }
-        Name::Contact
-        | Name::Route
-        | Name::RecordRoute
-        | Name::ReferTo
-        | Name::ReferredBy
-        | Name::ReplyTo
-        | Name::PAssertedIdentity
-        | Name::PPreferredIdentity
-        | Name::RemotePartyId => address(value),
-        Name::HistoryInfo => HistoryInfo::parse(value).map(|entry| {
-            let _ = (entry.index(), entry.cause(), entry.reason(), entry.private());
-        }),
-        Name::Diversion => Diversion::parse(value).map(|entry| {
-            let _ = (entry.reason(), entry.counter(), entry.privacy());
-        }),
-        Name::Via => Via::parse(value).map(|via| {
-            let _ = (via.branch(), via.received(), via.rport());
-            for source in ["192.0.2.7:5060", "[2001:db8::7]:5061"] {
-                let _ = Via::received_from(value, source.parse().expect("an address"));
-            }
-        }),
-        Name::SessionExpires => SessionExpires::parse(value).map(drop),
-        Name::Replaces => Replaces::parse(value).map(drop),
-        Name::Reason => Reason::parse(value).map(drop),
-        Name::RAck => RAck::parse(value).map(drop),
-        Name::MaxForwards | Name::Expires | Name::MinExpires | Name::MinSe | Name::RSeq | Name::RetryAfter => {
-            decimal(value).map(drop)
-        }
-        Name::UserToUser => UserToUser::parse(value).map(drop),
-        Name::WwwAuthenticate | Name::ProxyAuthenticate => Challenge::parse(value).map(|value| drop(value.to_string())),
-        Name::Authorization | Name::ProxyAuthorization => {
-            Credentials::parse(value).map(|value| drop(value.to_string()))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn uri(uri: &Uri<'_>) -> Result<(), ValueError> {
-    let _ = (uri.user().map(Uri::unescape), uri.user_params().get("ext"), uri.host(), uri.port());
-    let _ = (uri.params().get("transport"), uri.header("Replaces"), uri.headers().count());
-    assert!(uri.equivalent(uri), "{}", uri.as_str());
-    Ok(())
-}
-
-/// Everything that a message can be asked.
-fn read_all(message: &Message) {
-    let _ = (unreadable(message), top_via(message).is_ok(), privacy(message).count());
-    let _ = (option_tags(message, Name::Supported).count(), Uri::parse(message.request_uri()).is_ok());
-    if let Some(body) = sdp_part(message.header(Name::ContentType).unwrap_or(""), &message.body()) {
-        describe(body);
-    }
-    let _ = Edits::new().request_line(&Method::Options, "sip:a@example.com").write(message);
-}
-
-fn describe(octets: Bytes) {
-    let Ok(sdp) = Sdp::parse(octets) else { return };
-    let _ = (sdp.origin(), sdp.direction(), sdp.is_hold_0000(), sdp.rejects_all(), sdp.attributes().count());
-    assert!(sdp.same_session(&sdp));
-    for media in sdp.media() {
-        let _ = media.attributes().count();
-    }
-    let changed = [sdp.with_origin(1, 2), sdp.with_direction(Default::default()), sdp.with_connection("192.0.2.1")];
-    for octets in changed {
-        assert!(Sdp::parse(octets).is_ok(), "still a description");
-    }
-}
 
 #[test]
 fn what_must_be_accepted_is_accepted() {
