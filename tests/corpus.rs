@@ -1,5 +1,7 @@
 //! Messages that other stacks were tested with, read by ours (`samples/rows.rs` says where they are).
 
+#[path = "samples/docs.rs"]
+mod docs;
 #[path = "samples/read.rs"]
 mod read;
 #[path = "samples/rows.rs"]
@@ -146,15 +148,5 @@ fn what_may_be_either_is_in_the_table() {
             format!("| `{}` | {verdict} |\n", row.path)
         })
         .collect();
-    let docs = std::fs::read_to_string("docs/parser.md").expect("docs/parser.md");
-    let (begin, end) = ("<!-- either -->\n", "<!-- /either -->");
-    let start = docs.find(begin).expect("where the table begins") + begin.len();
-    let stop = docs.find(end).expect("where the table ends");
-    let expected = format!("| file | what becomes of it |\n|---|---|\n{table}");
-    if std::env::var_os("BLESS").is_some() {
-        let blessed = [&docs[..start], &expected, &docs[stop..]].concat();
-        std::fs::write("docs/parser.md", blessed).expect("written");
-        return;
-    }
-    assert!(docs[start..stop] == expected, "docs/parser.md does not say what becomes of the files: run with BLESS=1");
+    docs::has("either", &format!("| file | what becomes of it |\n|---|---|\n{table}"));
 }
