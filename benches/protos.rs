@@ -70,7 +70,8 @@ fn invites() {
     }
 }
 
-const PIECES: [&str; 24] = [
+/// `#` is another number each time.
+const PIECES: [&str; 27] = [
     "x",
     ",",
     ";",
@@ -92,6 +93,9 @@ const PIECES: [&str; 24] = [
     "\r\nl",
     "\r\nx:",
     "%41",
+    ";p#",
+    ";p#=1",
+    "&h#=1",
     "&a=b",
     "?",
     "\"\\\0",
@@ -117,8 +121,36 @@ fn ladder(place: (&str, &str), piece: &str, length: usize) -> Bytes {
         "INVITE sip:b@example.com SIP/2.0\r\nVia: SIP/2.0/TLS a.example.com;branch=z9hG4bK1\r\nFrom: <sip:a@example.com>;tag=1\r\n\
          To: <sip:b@example.com>\r\nCall-ID: 1\r\nCSeq: 1 INVITE\r\n{}{}{}\r\nContent-Length: 0\r\n\r\n",
         place.0,
-        piece.repeat(length / piece.len()),
+        repeated(piece, length),
         place.1
+    );
+    Bytes::from(text)
+}
+
+fn repeated(piece: &str, length: usize) -> String {
+    match piece.contains('#') {
+        false => piece.repeat(length / piece.len()),
+        true => (0..length / (piece.len() + 4)).map(|n| piece.replace('#', &n.to_string())).collect(),
+    }
+}
+
+const BODIES: [&str; 8] = [
+    "m=audio 1 RTP/AVP 0\r\n",
+    "a=x\r\n",
+    "a=sendonly\r\n",
+    "c=IN IP4 0.0.0.0\r\n",
+    "--b\r\n",
+    "--b\r\nContent-Type: multipart/mixed;boundary=b\r\n\r\n",
+    "\r\n",
+    "x",
+];
+
+fn body(kind: &str, piece: &str, length: usize) -> Bytes {
+    let body = format!("v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\n{}", repeated(piece, length));
+    let text = format!(
+        "INVITE sip:b@example.com SIP/2.0\r\nVia: SIP/2.0/TLS a.example.com;branch=z9hG4bK1\r\nFrom: <sip:a@example.com>;tag=1\r\n\
+         To: <sip:b@example.com>\r\nCall-ID: 1\r\nCSeq: 1 INVITE\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
     );
     Bytes::from(text)
 }
@@ -133,8 +165,15 @@ fn ladders() {
                 found.push((long, short, place.0, piece));
             }
         }
+        for kind in ["application/sdp", "multipart/mixed;boundary=b"] {
+            for piece in BODIES {
+                let (short, long) = (body(kind, piece, LONGEST), body(kind, piece, 4 * LONGEST));
+                let (short, long) = (quickest(3, || work(&short)), quickest(3, || work(&long)));
+                found.push((long, short, kind, piece));
+            }
+        }
         found.sort();
-        println!("{name}: the slowest of {} heads of {LONGEST} octets", found.len());
+        println!("{name}: the slowest of {} heads of {LONGEST} octets and bodies of four times as many", found.len());
         for (long, short, place, piece) in found.iter().rev().take(8) {
             let ratio = long.as_secs_f64() / short.as_secs_f64();
             println!("    {long:10.2?} {ratio:5.1} times a quarter of it: {place:?} and {piece:?}");
