@@ -71,7 +71,7 @@ fn invites() {
 }
 
 /// `#` is another number each time.
-const PIECES: [&str; 27] = [
+const PIECES: [&str; 29] = [
     "x",
     ",",
     ";",
@@ -95,6 +95,8 @@ const PIECES: [&str; 27] = [
     "%41",
     ";p#",
     ";p#=1",
+    "?x=1&h#=1",
+    "&h#=1",
     "&h#=1",
     "&a=b",
     "?",
