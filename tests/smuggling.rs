@@ -116,6 +116,8 @@ fn a_content_length_is_digits_and_nothing_else() {
         "3 (octets)",
         "\u{ff13}",
         "3\u{b}",
+        "3\u{c}",
+        "\u{c}3",
         "3\u{7f}",
         "3\r\n 3",
         "3\r\n\t,3",
