@@ -1,32 +1,17 @@
-//! Messages that other stacks were tested with, read by ours.
-//!
-//! The corpus lies outside the repository: in `$TANDEM_CORPUS`, else in `../shared/corpus`. Its
-//! `manifest.tsv` says what each file is. Where it is absent, the tests say how many rows did not run;
-//! with `CI=true` they fail.
+//! Messages that other stacks were tested with, read by ours (`samples/rows.rs` says where they are).
 
-#[expect(dead_code, reason = "the fuzz targets drive them")]
-#[path = "drive/message.rs"]
-mod message;
-#[expect(dead_code, reason = "the fuzz targets drive them")]
-#[path = "drive/sdp.rs"]
-mod sdp;
-#[expect(dead_code, reason = "the fuzz targets drive them")]
-#[path = "drive/uri.rs"]
-mod uri;
-#[expect(dead_code, reason = "the fuzz targets drive them")]
-#[path = "drive/values.rs"]
-mod values;
+#[path = "samples/docs.rs"]
+mod docs;
+#[path = "samples/read.rs"]
+mod read;
+#[path = "samples/rows.rs"]
+mod rows;
 
 use bytes::{Bytes, BytesMut};
-use message::read_all;
-use sdp::describe;
-use std::path::PathBuf;
+use read::{ask, describe, read_all, unreadable};
+use rows::rows;
 use tandem::sip::sdp::{Sdp, SdpError};
 use tandem::sip::{Essentials, Framer, Message, Name, Uri};
-use values::unreadable;
-
-/// The rows of the manifest that this was written against.
-const ROWS: usize = 573;
 
 /// Files of class `accept` that we refuse on purpose, each with its reason.
 const REFUSED: &[(&str, &str)] = &[
@@ -61,68 +46,6 @@ const UNREADABLE: &[(&str, Name, &str)] = &[
 ];
 
 const BLANK: &str = "a blank within a URI: it would break the Request-URI that is made of it";
-
-struct Row {
-    path: String,
-    eol: String,
-    octets: Vec<u8>,
-}
-
-/// The rows of the corpus whose class is among `classes`; `None` when the corpus is not there.
-fn rows(classes: &[&str]) -> Option<Vec<Row>> {
-    let root = std::env::var_os("TANDEM_CORPUS").map_or_else(|| PathBuf::from("../shared/corpus"), PathBuf::from);
-    let Ok(manifest) = std::fs::read_to_string(root.join("manifest.tsv")) else {
-        let required = std::env::var("CI").is_ok_and(|value| value == "true");
-        assert!(!required, "no corpus at {}", root.display());
-        println!("no corpus at {}: {ROWS} rows did not run", root.display());
-        return None;
-    };
-    let mut rows = Vec::new();
-    let mut unread = 0;
-    for line in manifest.lines().skip(1) {
-        let fields: Vec<&str> = line.split('\t').collect();
-        let [path, _, _, eol, class, ..] = fields.as_slice() else { panic!("manifest line: {line}") };
-        if !classes.contains(class) {
-            continue;
-        }
-        // Archives are for the fuzz targets.
-        match std::fs::read(root.join(path)).ok().filter(|_| !path.ends_with(".xz")) {
-            Some(octets) => {
-                rows.push(Row { path: (*path).into(), eol: (*eol).into(), octets });
-            }
-            None => unread += 1,
-        }
-    }
-    println!("{} rows of {classes:?} run, {unread} did not run", rows.len());
-    Some(rows)
-}
-
-impl Row {
-    /// The message as it would come off the wire: the repairs that the manifest's votes were taken after.
-    fn on_the_wire(&self) -> Bytes {
-        let start = self.octets.iter().position(|octet| !b"\r\n".contains(octet)).unwrap_or(0);
-        let octets = &self.octets[start..];
-        if self.eol != "LF" {
-            return whole(octets);
-        }
-        let mut out = Vec::new();
-        for &octet in octets {
-            if octet == b'\n' && !out.ends_with(b"\r") {
-                out.push(b'\r');
-            }
-            out.push(octet);
-        }
-        whole(&out)
-    }
-}
-
-fn whole(octets: &[u8]) -> Bytes {
-    let mut octets = octets.to_vec();
-    if memchr::memmem::find(&octets, b"\r\n\r\n").is_none() {
-        octets.extend_from_slice(if octets.ends_with(b"\r\n") { b"\r\n" } else { b"\r\n\r\n" });
-    }
-    Bytes::from(octets)
-}
 
 #[test]
 fn what_must_be_accepted_is_accepted() {
@@ -225,15 +148,5 @@ fn what_may_be_either_is_in_the_table() {
             format!("| `{}` | {verdict} |\n", row.path)
         })
         .collect();
-    let docs = std::fs::read_to_string("docs/parser.md").expect("docs/parser.md");
-    let (begin, end) = ("<!-- either -->\n", "<!-- /either -->");
-    let start = docs.find(begin).expect("where the table begins") + begin.len();
-    let stop = docs.find(end).expect("where the table ends");
-    let expected = format!("| file | what becomes of it |\n|---|---|\n{table}");
-    if std::env::var_os("BLESS").is_some() {
-        let blessed = [&docs[..start], &expected, &docs[stop..]].concat();
-        std::fs::write("docs/parser.md", blessed).expect("written");
-        return;
-    }
-    assert!(docs[start..stop] == expected, "docs/parser.md does not say what becomes of the files: run with BLESS=1");
+    docs::has("either", &format!("| file | what becomes of it |\n|---|---|\n{table}"));
 }

@@ -1,7 +1,8 @@
 //! What leaves: edits against the octets of a message, or a message from nothing, in one pass.
 //!
 //! A relayed message is its octets with a list of [`Edits`]; a message of our own is a [`Draft`].
-//! Both end in one buffer with a Content-Length that is always ours. Strict out: full header names,
+//! Both end in one buffer with a Content-Length that is always right: a relayed one stays as it came where it is the only
+//! one, nobody can misread it and the body is the same, else it is ours. Strict out: full header names,
 //! one blank after the colon, nothing that could end a line early (a value with CR or LF is cut there).
 
 use super::{HeaderLine, Message, Method, Name};
@@ -40,6 +41,13 @@ impl Field {
         match self {
             Self::Known(name) => name.as_str(),
             Self::Extension(text) => text,
+        }
+    }
+
+    fn same(&self, other: &Field) -> bool {
+        match other {
+            Self::Known(name) => self.is(*name, ""),
+            Self::Extension(text) => self.is(Name::Other, text),
         }
     }
 
@@ -117,13 +125,7 @@ impl<'e> Edits<'e> {
     }
 
     fn forget(&mut self, field: &Field) {
-        let name = match field {
-            Field::Known(name) => *name,
-            Field::Extension(_) => Name::Other,
-        };
-        self.edits.retain(
-            |edit| !matches!(edit, Edit::Set(other, _) | Edit::Remove(other) if other.is(name, field.as_str())),
-        );
+        self.edits.retain(|edit| !matches!(edit, Edit::Set(other, _) | Edit::Remove(other) if other.same(field)));
     }
 
     /// What to write for a line: `None` copies it.
@@ -134,7 +136,8 @@ impl<'e> Edits<'e> {
         })
     }
 
-    /// `message` with these edits, in one pass. Content-Length is written last and is right.
+    /// `message` with these edits, in one pass; without any and with a plain Content-Length, its octets.
+    /// A Content-Length that had to be written is the last line.
     pub fn write(&self, message: &Message) -> Bytes {
         let original = message.octets();
         let body = self.body.clone().unwrap_or_else(|| message.body());
@@ -143,9 +146,13 @@ impl<'e> Edits<'e> {
             Some(start) => put_line(&mut out, start, None),
             None => out.put_slice(message.start_line()),
         }
+        let kept = plain_length(message).filter(|&length| length == body.len());
         let mut done: SmallVec<[usize; 16]> = SmallVec::new();
         for line in message.lines() {
             if line.name == Name::ContentLength {
+                if kept.is_some() {
+                    out.put_slice(line.octets);
+                }
                 continue;
             }
             match self.of(line.name, line.text) {
@@ -159,15 +166,32 @@ impl<'e> Edits<'e> {
         }
         for (at, edit) in self.edits.iter().enumerate() {
             match edit {
-                // Ours alone, below.
                 Edit::Set(Field::Known(Name::ContentLength), _) | Edit::Add(Field::Known(Name::ContentLength), _) => {}
                 Edit::Set(field, value) if !done.contains(&at) => put_line(&mut out, field.as_str(), Some(value)),
                 Edit::Add(field, value) => put_line(&mut out, field.as_str(), Some(value)),
                 Edit::Set(..) | Edit::Remove(_) => {}
             }
         }
-        finish(out, &body)
+        match kept {
+            Some(_) => {
+                out.put_slice(b"\r\n");
+                out.put_slice(&body);
+                out.freeze()
+            }
+            None => finish(out, &body),
+        }
     }
+}
+
+/// The Content-Length that `message` has once, and in a way that every parser reads alike: without folds, blanks in
+/// front of the colon or zeros in front of the number.
+fn plain_length(message: &Message) -> Option<usize> {
+    let mut lines = message.lines().filter(|line| line.name == Name::ContentLength);
+    let (line, None) = (lines.next()?, lines.next()) else { return None };
+    let behind = line.octets.get(line.text.len()..)?.strip_prefix(b":")?.strip_suffix(b"\r\n")?;
+    let digits = behind.strip_prefix(b" ").unwrap_or(behind);
+    let plain = digits.iter().all(u8::is_ascii_digit) && (digits == b"0" || !digits.starts_with(b"0"));
+    plain.then(|| line.value.parse().ok()).flatten()
 }
 
 /// A message written from nothing, line by line.

@@ -2,7 +2,7 @@
 
 use super::address::NameAddr;
 use super::message::Message;
-use super::text::{ValueError, decimal};
+use super::text::{ValueError, decimal, find_unquoted};
 use super::uri::Uri;
 use super::via::Via;
 use super::{Name, split_list};
@@ -60,6 +60,13 @@ impl<'m> Essentials<'m> {
             });
             read.map_err(unreadable(Some(name)))
         };
+        // Neither From nor To is a list (§7.3.1): a comma outside quotes would bring a second address along in a tag.
+        let party = |name, value: &'m str| {
+            let read = address(name, value)?;
+            let params = read.params().as_str();
+            let single = find_unquoted(params, b',') == params.len();
+            single.then_some(read).ok_or(Unreadable { field: Some(name), fault: ValueError::Trailing })
+        };
         let whole = |name| message.header(name).unwrap_or("");
         let first = |name| message.values(name).next().map(|value| address(name, value)).transpose();
         let uri = message.is_request().then(|| Uri::parse(message.request_uri())).transpose();
@@ -70,8 +77,8 @@ impl<'m> Essentials<'m> {
         Ok(Self {
             uri: uri.map_err(unreadable(None))?,
             via,
-            from: address(Name::From, whole(Name::From))?,
-            to: address(Name::To, whole(Name::To))?,
+            from: party(Name::From, whole(Name::From))?,
+            to: party(Name::To, whole(Name::To))?,
             contact: first(Name::Contact)?,
             route: first(Name::Route)?,
             max_forwards: max_forwards.map_err(unreadable(Some(Name::MaxForwards)))?,

@@ -6,6 +6,7 @@
 //! [`Message::parse`](super::Message::parse). A datagram needs no framing: it is one message.
 
 use super::Name;
+use super::index::{is_blank, without_blanks};
 use bytes::{Bytes, BytesMut};
 use memchr::memmem;
 
@@ -125,20 +126,24 @@ impl Framer {
 }
 
 /// The Content-Length of a header section, in octets; `None` when no line has it.
+///
+/// Lines are told apart as [`Message::parse`](super::Message::parse) does it, folds of name and value included (RFC 3261
+/// §7.3.1), and every bare LF begins one, too: what it hides may contradict, and never goes unseen.
 fn content_length(head: &[u8]) -> Result<Option<usize>, FramingError> {
     let mut found = None;
-    for end in memchr::memchr_iter(b'\n', head) {
-        let line = &head[end + 1..];
+    let mut rest = after_line(head);
+    while !rest.is_empty() {
+        let behind = after_line(rest);
+        let line = &rest[..rest.len() - behind.len()];
+        rest = behind;
         if !matches!(line.first(), Some(b'C' | b'c' | b'L' | b'l')) {
             continue;
         }
         let Some(colon) = memchr::memchr(b':', line) else { continue };
-        let name = line[..colon].trim_ascii_end();
-        if std::str::from_utf8(name).map(Name::of) != Ok(Name::ContentLength) {
+        if Name::of_octets(without_blanks(&line[..colon])) != Name::ContentLength {
             continue;
         }
-        let value_end = memmem::find(line, b"\r\n").unwrap_or(line.len());
-        let length = number(line.get(colon + 1..value_end).unwrap_or(&[]))?;
+        let length = number(&line[colon + 1..])?;
         if found.is_some_and(|earlier| earlier != length) {
             return Err(FramingError::BadContentLength);
         }
@@ -147,9 +152,17 @@ fn content_length(head: &[u8]) -> Result<Option<usize>, FramingError> {
     Ok(found)
 }
 
+/// What is behind the first line of `head` and all that is folded into it. Each octet is looked at once, whatever the
+/// lines are made of.
+fn after_line(head: &[u8]) -> &[u8] {
+    let mut ends = memchr::memchr_iter(b'\n', head).map(|end| &head[end + 1..]);
+    ends.find(|behind| !matches!(behind.first(), Some(b' ' | b'\t'))).unwrap_or(&[])
+}
+
 /// A decimal number with blanks around it and nothing else.
 fn number(text: &[u8]) -> Result<usize, FramingError> {
-    let digits = text.trim_ascii();
+    let start = text.iter().position(|&octet| !is_blank(octet)).unwrap_or(text.len());
+    let digits = without_blanks(&text[start..]);
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return Err(FramingError::BadContentLength);
     }
@@ -219,6 +232,21 @@ mod tests {
         ] {
             let text = format!("OPTIONS sip:a@example.com SIP/2.0\r\n{head}\r\n");
             assert_eq!(Framer::default().next(&mut BytesMut::from(text.as_bytes())), Err(error), "{head}");
+        }
+    }
+
+    #[test]
+    fn a_length_may_be_folded_and_stands_alone_all_the_same() {
+        for (line, length) in [
+            ("Content-Length:\r\n 3", Ok(3)),
+            ("l \r\n\t:\r\n 3\r\n ", Ok(3)),
+            ("Content-Length: 3\r\n 4", Err(FramingError::BadContentLength)),
+            ("Content-Length: 3\r\n\t, 3", Err(FramingError::BadContentLength)),
+            ("X-Field: 1\r\n Content-Length: 3", Err(FramingError::NoContentLength)),
+        ] {
+            let head = format!("OPTIONS sip:a@example.com SIP/2.0\r\n{line}\r\n\r\n");
+            let found = Framer::default().length(&BytesMut::from(head.as_bytes()));
+            assert_eq!(found, length.map(|length| Some(head.len() + length)), "{line}");
         }
     }
 

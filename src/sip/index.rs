@@ -107,6 +107,14 @@ struct Walk<'o> {
     quoting: Quoting,
 }
 
+/// What a line begins with that does not begin as most do.
+enum Odd {
+    /// A colon, what is in front of it ending at `end`; `None` when that is no name.
+    Name { colon: usize, end: usize, name: Option<Name> },
+    /// Nothing that a colon would end: the line itself ends at `end`.
+    Line { end: usize },
+}
+
 impl Walk<'_> {
     /// The lines from `at` to the empty one; returns what is behind that.
     fn lines(&mut self, mut at: usize) -> Result<usize, Malformed> {
@@ -133,8 +141,8 @@ impl Walk<'_> {
         let (colon, text_end, name) = match near {
             Some((colon, name)) => (colon, colon, Some(name)),
             None => match self.odd_name(at)? {
-                Ok(found) => found,
-                Err(end) => return Ok(end),
+                Odd::Name { colon, end, name } => (colon, end, name),
+                Odd::Line { end } => return Ok(end),
             },
         };
         let end = self.value_end(colon + 1)?;
@@ -154,21 +162,20 @@ impl Walk<'_> {
         Ok(end)
     }
 
-    /// A name that is long, or has something between it and its colon: where that colon stands, where the name ends, and
-    /// what it is, unless it is no name. `Err`: where a line without a colon ends.
+    /// A name that is long, or has something between it and its colon.
     #[cold]
-    fn odd_name(&mut self, at: usize) -> Result<Result<(usize, usize, Option<Name>), usize>, Malformed> {
+    fn odd_name(&mut self, at: usize) -> Result<Odd, Malformed> {
         let stop = self.colon(at)?;
-        let text = self.octets[at..stop].trim_ascii_end();
+        let text = without_blanks(&self.octets[at..stop]);
         let name = name(text);
         if name.is_none() && memchr::memchr(0, text).is_some() {
             return Err(Malformed::ControlCharacter);
         }
         if self.octets[stop] == b':' {
-            return Ok(Ok((stop, at + text.len(), name)));
+            return Ok(Odd::Name { colon: stop, end: at + text.len(), name });
         }
         self.fault.get_or_insert(Malformed::HeaderLine);
-        Ok(Err(stop))
+        Ok(Odd::Line { end: stop })
     }
 
     /// Where the colon stands that ends a name with blanks behind it, or else the CRLF of the line. RFC 2543 let it be
@@ -223,8 +230,15 @@ impl Walk<'_> {
 }
 
 /// Whether an octet stands around values and does not belong to them, the ends of folded lines included.
-fn is_blank(octet: u8) -> bool {
+pub(super) fn is_blank(octet: u8) -> bool {
     matches!(octet, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+/// A name without the blanks behind it, folds included. Nothing else is a blank: what one parser passes over and another
+/// does not would give one line two names.
+pub(super) fn without_blanks(name: &[u8]) -> &[u8] {
+    let end = name.iter().rposition(|&octet| !is_blank(octet)).map_or(0, |last| last + 1);
+    &name[..end]
 }
 
 /// The name that `text` is; `None` when it is no token.

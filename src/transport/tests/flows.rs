@@ -81,6 +81,21 @@ fn a_malformed_message_with_an_end_leaves_the_connection_up() {
 }
 
 #[test]
+fn the_message_behind_a_malformed_one_is_taken() {
+    run(async {
+        let mut site = Site::tcp().start();
+        let mut stream = TcpStream::connect(site.tcp).await.unwrap();
+        let text = String::from_utf8(OPTIONS.to_vec()).unwrap();
+        // The framer finds its end; that a bare LF begins a line is for nobody to guess.
+        let bare = text.replace("Content-Length: 0", "X-Field: 1\nContent-Length: 0");
+        stream.write_all(format!("{bare}{text}").as_bytes()).await.unwrap();
+        assert!(matches!(site.arrival().await, Arrival::Malformed { fault: Malformed::ControlCharacter, .. }));
+        assert_eq!(site.message().await.0.octets(), text);
+        assert_eq!((site.counters.malformed.count(), site.counters.framing_errors.count()), (1, 0));
+    });
+}
+
+#[test]
 fn a_silent_connection_is_closed() {
     run(async {
         let mut site = Site::tcp();
