@@ -91,7 +91,7 @@ fn nothing_panics_whatever_comes() {
             describe(octets);
         }
         let text = String::from_utf8_lossy(&raw);
-        let _ = Uri::parse(&text).map(|parsed| uri::ask(&parsed));
+        let _ = Uri::parse(&text).map(|parsed| ask(&parsed));
     }
 }
 

@@ -10,8 +10,11 @@ pub mod sdp;
 pub mod uri;
 pub mod values;
 
+/// What a target does with octets.
+pub type Drive = fn(&[u8]);
+
 /// Every target but `guard`, whose body is in `tests/guard/`, with its body.
-pub const TARGETS: [(&str, fn(&[u8])); 8] = [
+pub const TARGETS: [(&str, Drive); 8] = [
     ("config", config::drive),
     ("core", core::drive),
     ("edits", edits::drive),
