@@ -69,14 +69,16 @@ fn pieces(message: &Message) {
     assert!(lines.iter().all(|line| line.ends_with(b"\r\n")));
 }
 
-/// Written without edits it is what it was, with its Content-Length last and ours.
+/// Written without edits it is what it was; if not octet for octet, then with its Content-Length last and ours.
 fn written(message: &Message) {
     let kept = || message.lines().filter(|line| line.name != Name::ContentLength);
     let octets = Edits::new().write(message);
     let length = format!("Content-Length: {}\r\n\r\n", message.body().len());
     let lines: Vec<&[u8]> = kept().map(|line| line.octets).collect();
     let expected = [message.start_line(), &lines.concat(), length.as_bytes(), &message.body()].concat();
-    assert_eq!(octets, expected);
+    if octets != message.octets() {
+        assert_eq!(octets, expected);
+    }
     let again = match Message::parse(octets.clone()) {
         Ok(again) => again,
         // It had no Content-Length, and there was no room for one.
