@@ -23,7 +23,7 @@ pub fn conversation<'m>(trunk: &Trunk, message: &'m Message) -> &'m str {
     named.filter(|named| named.len() <= MAX_CONVERSATION).unwrap_or("")
 }
 
-/// How often conversations of Genesys have entered here for a number and are still there (GEN-79), by [`entry`]. As long
+/// How often conversations of Genesys have entered here for a number and are still there (GEN-79), by `entry`. As long
 /// as the calls that are there, and no longer.
 #[derive(Debug, Default)]
 pub struct Entries {
