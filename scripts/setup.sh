@@ -25,6 +25,7 @@ sipp sip-tester
 haproxy haproxy
 dnsmasq dnsmasq-base
 valgrind valgrind
+xz xz-utils
 TABLE
 
 if [ ${#missing[@]} -gt 0 ]; then
