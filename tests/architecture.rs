@@ -58,7 +58,7 @@ const SHELL_WORDS: &[&str] = &[
     "LazyLock",
 ];
 
-/// The most lines of a file before its tests.
+/// The most lines of a file before its tests, and of a file of tests.
 const MAX_LINES: usize = 600;
 
 /// The most lines of the composition: it only composes.
@@ -102,10 +102,14 @@ fn the_core_has_no_socket_clock_task_or_lock() {
 
 #[test]
 fn no_file_outgrows_what_can_be_read_at_once() {
-    let long: Vec<String> = sources()
-        .map(|(path, _, text)| (path, text.lines().count()))
-        .filter(|(path, lines)| *lines > if path.ends_with("src/edge.rs") { MAX_EDGE } else { MAX_LINES })
-        .map(|(path, lines)| format!("{}: {lines} lines", path.display()))
+    let sources = ["src", "tests", "benches", "fuzz/fuzz_targets"].into_iter().flat_map(|root| {
+        let paths = files(Path::new(env!("CARGO_MANIFEST_DIR")).join(root)).into_iter();
+        paths.map(|path| (fs::read_to_string(&path).expect("source"), path))
+    });
+    let long: Vec<String> = sources
+        .map(|(text, path)| (before_tests(&text).lines().count(), path))
+        .filter(|(lines, path)| *lines > if path.ends_with("src/edge.rs") { MAX_EDGE } else { MAX_LINES })
+        .map(|(lines, path)| format!("{}: {lines} lines", path.display()))
         .collect();
     assert!(long.is_empty(), "{}", long.join("\n"));
 }
@@ -142,9 +146,12 @@ fn sources() -> impl Iterator<Item = (PathBuf, String, String)> {
             return None;
         }
         let text = fs::read_to_string(&path).expect("source");
-        let end = text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len());
-        Some((path, first, text[..end].to_owned()))
+        Some((path, first, before_tests(&text).to_owned()))
     })
+}
+
+fn before_tests(text: &str) -> &str {
+    &text[..text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len())]
 }
 
 fn files(folder: PathBuf) -> Vec<PathBuf> {

@@ -3,7 +3,11 @@
 //! An answer is what becomes of the octets on a stream ([`Framer`], then [`Message::parse`]) and as a datagram
 //! ([`Message::parse`] alone), with [`Essentials`] read of what is taken.
 
+#[path = "smuggling/nasty.rs"]
+mod nasty;
+
 use bytes::{Bytes, BytesMut};
+use nasty::nasty;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tandem::sip::{Essentials, Frame, Framer, FramingError, MAX_HEAD, MAX_MESSAGE, Malformed, Message, Name};
@@ -496,84 +500,6 @@ fn fifty_messages_come_apart_wherever_the_stream_is_cut() {
         assert_eq!(frames(&[&stream[..at], &stream[at..]]), messages, "cut at {at}");
     }
     assert_eq!(frames(&stream.chunks(1).collect::<Vec<_>>()), messages);
-}
-
-/// Pieces of heads that turn on where lines, names, values and the head itself end.
-fn nasty() -> impl Strategy<Value = Vec<u8>> {
-    let piece = prop::sample::select(vec![
-        "Content-Length",
-        "content-length",
-        "CONTENT-LENGTH",
-        "l",
-        "L",
-        "Contact",
-        "c",
-        "Call-ID",
-        "From",
-        "X",
-        ":",
-        ": ",
-        " :",
-        "\t:",
-        "\r\n :",
-        ":\r\n ",
-        " ",
-        "\t",
-        "\r\n",
-        "\r\n ",
-        "\r\n\t",
-        "\r\n \r\n",
-        "\r\n\r\n",
-        "\r",
-        "\n",
-        "\n ",
-        "\r\r\n",
-        "\r\n\n",
-        "\0",
-        "\u{b}",
-        "\u{c}",
-        "\"",
-        "\\",
-        "\\\0",
-        "<",
-        ">",
-        ",",
-        ";",
-        "0",
-        "00",
-        "1",
-        "3",
-        "12",
-        "+",
-        "-",
-        "0x",
-        "4294967296",
-        "18446744073709551616",
-        "abc",
-        "é",
-    ]);
-    let line = prop::sample::select(vec![
-        "l: 3\r\n",
-        "Content-Length: 3\r\n",
-        "Content-Length:\r\n 3\r\n",
-        "l : 3\r\n",
-        "L\r\n : 3\r\n",
-        "l: 12\r\n",
-        "l: 0\r\n",
-        "l: 3 \r\n",
-        "X: 1\r\n l: 3\r\n",
-        "Subject: \"\\\0\"\r\n",
-        "Max-Forwards: 70\r\n",
-        "\r\n",
-    ]);
-    let pieces = vec(prop_oneof![2 => piece, 3 => line], 0..12);
-    let body = prop::sample::select(vec!["", "abc", "abc\r\n\r\ndef", "\r\nl: 3\r\n\r\nabcdefghi", "abcdefghijklmnop"]);
-    (any::<prop::sample::Index>(), pieces, body).prop_map(|(place, pieces, body)| {
-        let plain = head("", "Subject: 1");
-        let lines: Vec<&str> = plain.split_inclusive("\r\n").collect();
-        let at = 1 + place.index(lines.len());
-        [&lines[..at].concat(), &pieces.concat(), &lines[at..].concat(), "\r\n", body].concat().into_bytes()
-    })
 }
 
 proptest! {
